@@ -1,0 +1,52 @@
+"""Which benchmarks there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks import detection, enumeration, growth, judged, memory, recording
+from benchmarks.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A question, and two ways to answer it: in full, or just to see whether it still runs."""
+
+    question: str
+    full: Callable[[], tuple[Table, ...]]
+    quick: Callable[[], tuple[Table, ...]]
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "judged": Benchmark(
+        "what judging crash states takes, beside the calls of the store",
+        lambda: judged.run(judged.FULL),
+        lambda: judged.run(judged.QUICK),
+    ),
+    "enumeration": Benchmark(
+        "what enumerating crash states takes, per state and model",
+        lambda: enumeration.run(enumeration.FULL),
+        lambda: enumeration.run(enumeration.QUICK),
+    ),
+    "memory": Benchmark(
+        "how much memory a long trace takes",
+        lambda: memory.run(memory.FULL),
+        lambda: memory.run(memory.QUICK),
+    ),
+    "growth": Benchmark(
+        "how time grows with the length of a trace",
+        lambda: growth.run(growth.FULL),
+        lambda: growth.run(growth.QUICK),
+    ),
+    "recording": Benchmark(
+        "what recording costs a store",
+        lambda: recording.run(recording.FULL),
+        lambda: recording.run(recording.QUICK),
+    ),
+    "detection": Benchmark(
+        "how long a certification takes",
+        lambda: detection.run(detection.FULL),
+        lambda: detection.run(detection.QUICK),
+    ),
+}

@@ -1,0 +1,258 @@
+"""The command line.
+
+Exit status: 0 certified; 1 a claim is broken; 2 usage, or the adapter itself cannot run; 3 nothing
+broken but something stayed UNKNOWN; 4 the harness itself failed; 130 interrupted. With several
+adapters it is the worst, in the order 4, 2, 1, 3, 0. Progress goes to stderr, the result to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import harness
+from harness.core.errors import HarnessError, HarnessFault, UsageError
+from harness.core.evidence import Certificate
+from harness.core.verdict import Verdict
+from harness.report.console import print_certificate
+from harness.report.story import story_text
+from harness.report.text import visible
+from harness.run.certify import certify_adapter
+from harness.run.directories import sweep
+from harness.run.doctor import checks
+from harness.run.options import PROFILES, Options
+from harness.run.outputs import annotate, require_file, require_writable, write_json, write_reports
+from harness.run.progress import shown_progress
+from harness.run.replaying import replay
+from harness.run.scenarios import SCENARIOS, selected
+from harness.run.survey import survey
+
+REFERENCE_ADAPTERS = (
+    "store_under_test.metrics_store.adapter:MetricsStoreAdapter",
+    "store_under_test.metrics_store.adapter:MetricsUpdateAdapter",
+)
+_STATUS = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}
+_WORST_FIRST = (4, 2, 1, 3, 0)
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as stop:
+        return 2 if stop.code not in (0, None) else 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a store writes need not be printable here
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on; nor must the interpreter try again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 4
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return status
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
+    except KeyboardInterrupt:
+        hint = "; go on with --resume" if arguments.command is _certify else ""
+        print(f"harness: interrupted{hint}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return _complain(error)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _complain(error: Exception) -> int:
+    """One sentence for who made a mistake; everything that is known where the mistake is ours."""
+    if isinstance(error, UsageError):
+        print(f"harness: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+    elif isinstance(error, HarnessError):
+        print(f"harness: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+        print("harness: this is a fault of the harness itself; please report it.", file=sys.stderr)
+    return error.exit_status if isinstance(error, HarnessError) else HarnessFault.exit_status
+
+
+# --- the parser ----------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"harness: {message}; see {self.prog} --help.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="harness", description="Test and fault injection for software that keeps data in files."
+    )
+    parser.add_argument("--version", action="version", version=f"durability-harness {harness.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _certify_parser(commands.add_parser("certify", help="try to break every promise of a store"))
+    _survey_parser(commands.add_parser("survey", help="find the strongest contract that is not refuted"))
+    listing = commands.add_parser("list", help="scenarios, and what each tries to break")
+    listing.set_defaults(command=_list)
+    _replay_parser(
+        commands.add_parser("replay", help="rebuild the crash state of a finding and recover it again")
+    )
+    doctor = commands.add_parser("doctor", help="what this machine allows, and what is lost without it")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _certify_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "adapters", nargs="*", metavar="ADAPTER", help="package.module:Class or path/to/file.py:Class"
+    )
+    parser.add_argument(
+        "--scenario", action="append", default=[], metavar="NAME", help="only this one (repeatable)"
+    )
+    parser.add_argument(
+        "--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the certificate, or a list of them")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
+    _common(parser)
+    parser.set_defaults(command=_certify)
+
+
+def _survey_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("adapter", metavar="ADAPTER")
+    _common(parser)
+    parser.set_defaults(command=_survey)
+
+
+def _replay_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("certificate", type=Path, metavar="CERTIFICATE")
+    parser.add_argument("finding", metavar="FINDING")
+    parser.add_argument(
+        "--directory", type=Path, metavar="DIR", help="default: a new one below the working directory"
+    )
+    parser.add_argument("--time-limit", type=float, default=10.0, metavar="S")
+    parser.set_defaults(command=_replay)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", choices=tuple(PROFILES), default="standard")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes; default: one for each core")
+    parser.add_argument(
+        "--time-limit", type=float, default=10.0, metavar="S", help="of one call into the store"
+    )
+
+
+def _options(arguments: argparse.Namespace, reports: Path | None) -> Options:
+    given = {} if arguments.jobs is None else {"jobs": arguments.jobs}
+    return Options(
+        profile=arguments.profile,
+        scenarios=tuple(getattr(arguments, "scenario", ())),
+        seed=arguments.seed,
+        time_limit_s=arguments.time_limit,
+        reports=reports,
+        resume=getattr(arguments, "resume", False),
+        survey=arguments.command is _survey,
+        **given,
+    )
+
+
+# --- commands ------------------------------------------------------------------------------
+
+
+def _certify(arguments: argparse.Namespace) -> int:
+    options = _options(arguments, arguments.reports)
+    selected(options.scenarios)
+    require_writable(arguments.reports)
+    if arguments.json is not None:
+        require_file(arguments.json)
+    certificates: list[Certificate] = []
+    statuses: list[int] = []
+    for spec in arguments.adapters or REFERENCE_ADAPTERS:
+        try:
+            with shown_progress(spec) as progress:
+                certificate = certify_adapter(spec, options, progress)
+        except Exception as error:  # one adapter less, and the others still count
+            statuses.append(_complain(error))
+            continue
+        certificates.append(certificate)
+        statuses.append(_STATUS[certificate.verdict])
+        written = write_reports(certificates, arguments.reports)  # what follows may be interrupted
+        print_certificate(certificate, sys.stdout)
+    if certificates:
+        print(f"written: {', '.join(map(str, written))}")
+        if arguments.json is not None:
+            write_json(certificates, arguments.json)
+        annotate(certificates)
+    return next(status for status in _WORST_FIRST if status in statuses)
+
+
+def _survey(arguments: argparse.Namespace) -> int:
+    with shown_progress(arguments.adapter) as progress:
+        result = survey(arguments.adapter, _options(arguments, None), progress)
+    print(f"{result.store}: the strongest contract that was not refuted\n\n    {result.contract()}\n")
+    for row in result.rows:
+        verdict = row.promise or "nothing"
+        why = f"; more was refuted by {row.refuted_by}" if row.refuted_by else ""
+        print(f"  {row.model:14} {'unknown: ' + row.unknown if row.unknown else verdict + why}")
+    print(f"\n  not tried: {', '.join(result.untested)}")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    width = max(len(scenario.name) for scenario in SCENARIOS)
+    for scenario in SCENARIOS:
+        print(f"{scenario.name:{width}}  {scenario.claim:13}  {scenario.tries}")
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    directory = arguments.directory or _free_directory(arguments.finding)
+    result = replay(
+        arguments.certificate,
+        arguments.finding,
+        directory,
+        Options(time_limit_s=arguments.time_limit, jobs=1),
+    )
+    print(story_text(result.finding))
+    print(f"\nthe crash state is in {result.directory} for you to look into")
+    print(f"recovered again: {'the same' if result.again else 'not the same'} - {result.seen}")
+    return 0
+
+
+def _free_directory(finding: str) -> Path:
+    safe = "".join(char if char.isalnum() or char in "-_" else "-" for char in finding)
+    number = 0
+    while (path := Path(f"replay-{safe}" + (f"-{number}" if number else ""))).exists():
+        number += 1
+    return path
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    removed = sweep()
+    for check in checks():
+        mark = "ok " if check.available else "no "
+        print(f"{mark} {check.name}: {check.detail}")
+        if not check.available:
+            print(f"     without it: {check.without}")
+    if removed:
+        print(f"removed {len(removed)} directories that killed runs had left behind")
+    return 0

@@ -1,0 +1,506 @@
+"""Crash states: the legal contents of the disk after a crash at every point of a trace.
+
+`Enumerator` walks over a trace once for each phase - every prefix; maximum loss at every crash
+point; then all order ideals of the pending DiskOps, or the lists of `harness.crash.bounded` where
+they are too many - and yields each state once: states are told apart by what recovery can see (names,
+contents, the order of modification times) and by what the oracle would admit (which operations
+were begun, acknowledged and synced).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.core.operations import Sync
+from harness.core.persistence import PAGE_BYTES, PersistenceModel, Survival
+from harness.core.trace import (
+    ROOT,
+    AddEntry,
+    Effect,
+    Image,
+    InodeKind,
+    IoEvent,
+    MarkerKind,
+    Node,
+    RemoveEntry,
+    RenameEntry,
+    SetSize,
+    SyncAll,
+    SyncDirectory,
+    SyncFile,
+    SyncRange,
+    Trace,
+    WriteData,
+)
+from harness.crash.bounded import Wish, everything, nothing, wishes
+from harness.crash.disk import Disk
+from harness.crash.losses import Losses, losses
+from harness.crash.namespace import ABSENT, NameMap, name_map, name_maps
+from harness.crash.pending import FileState, Variant, summand, variants, with_fills
+
+#: States with more files than this are told apart without the order of their modification times.
+RANKED_FILES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the client knew at a crash point: operations acknowledged (or failed), begun, and synced."""
+
+    acknowledged: int = 0
+    begun: int = 0
+    synced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much to try at one crash point, and in all; of the states in all, `recovery_states` inside recoveries."""
+
+    states_per_point: int = 20_000
+    bounded_per_point: int = 300
+    states: int = 1_000_000
+    recovery_states: int = 1_000_000
+
+
+class Phase(Enum):
+    PREFIX = "every prefix"
+    MAXIMUM_LOSS = "maximum loss"
+    IDEALS = "order ideals"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What an enumeration did; `exhausted` holds with respect to the lists of the model."""
+
+    generated: int = 0
+    distinct: int = 0
+    crash_points: int = 0
+    exhausted: bool = True
+    pending_most: int = 0
+
+
+class CrashState:
+    """One legal content of the disk after a crash.
+
+    Valid until the enumerator goes on: contents are built on demand from the disk underneath.
+    """
+
+    __slots__ = ("_disk", "_names", "event", "files", "key", "knowledge", "wish")
+
+    def __init__(
+        self,
+        disk: Disk,
+        names: _Names,
+        files: dict[int, Variant],
+        event: int,
+        knowledge: Knowledge,
+        key: int,
+        wish: Wish,
+    ) -> None:
+        self._disk = disk
+        self._names = names
+        self.files = files
+        self.event = event
+        self.knowledge = knowledge
+        self.key = key
+        self.wish = wish
+
+    def image(self) -> Image:
+        """The content of the directory, for materialization."""
+        nodes: dict[int, Node] = {}
+        for inode, entries in self._names.directories.items():
+            mode = self._disk.others[inode].mode
+            nodes[inode] = Node(InodeKind.DIRECTORY, mode=mode, entries=entries)
+        for inode in self._names.others:
+            nodes[inode] = self._disk.others[inode]
+        for inode in self._names.files:
+            nodes[inode] = self._file(self._disk.files[inode])
+        return Image(nodes)
+
+    def file_names(self) -> dict[str, int] | None:
+        """Each file's path with its inode; `None` if one file can be reached in more than one way."""
+        if self._names.links or self._names.others:
+            return None
+        return {paths[0]: inode for inode, paths in self._names.files.items()}
+
+    def key_without(self, paths: frozenset[str]) -> int | None:
+        """The key with only the sizes, not the contents, of the files in `paths`; `None` if they are not all there."""
+        names = self.file_names()
+        if names is None or not paths <= names.keys():
+            return None
+        key = self.key
+        for path in paths:
+            inode = names[path]
+            variant, file = self.files.get(inode), self._disk.files[inode]
+            content, size = (
+                (file.key, len(file.base)) if variant is None else (variant.key, variant.window.size)
+            )
+            key += summand(f"{_SIZE} {size} {path}") - summand(f"{content} {path}")
+        return key
+
+    def losses(self) -> Losses:
+        """What this state lost of what was pending."""
+        return losses(self._disk, self.wish)
+
+    def _file(self, file: FileState) -> Node:
+        variant = self.files.get(file.inode)
+        if variant is None:
+            mtime = file.mtime_ns if file.mtime_ns is not None else file.base_mtime_ns
+            return Node(InodeKind.FILE, mode=file.mode, mtime_ns=mtime, content=bytes(file.base))
+        content = file.content_of(variant.window)
+        return Node(InodeKind.FILE, mode=file.mode, mtime_ns=variant.mtime_ns, content=content)
+
+
+@dataclass(slots=True)
+class _Names:
+    """The tree that a name map shows: directories with their entries, and paths of files."""
+
+    directories: dict[int, dict[str, int]]
+    files: dict[int, list[str]]
+    others: dict[int, list[str]]
+    key: int = 0
+    links: bool = False
+
+
+#: What keys of directories, symbolic links, hard links and the order of times are mixed with.
+_DIRECTORY, _SYMLINK, _LINKS, _TIMES, _SIZE = "directory", "symlink", "links", "times", "size"
+_ATTRIBUTES = "attributes"
+
+
+class Enumerator:
+    """Yields the distinct crash states of `trace` under `model`, counting as it goes.
+
+    `start` is what the client knew before the first event. States in `seen` are not yielded again;
+    it may be shared, for a crash during recovery leads to states that the first crash led to as well.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        model: PersistenceModel,
+        *,
+        seed: int = 0,
+        limits: Limits | None = None,
+        start: Knowledge | None = None,
+        seen: set[tuple[int, int, int, int]] | None = None,
+    ) -> None:
+        self.trace = trace
+        self.model = model
+        self.seed = seed
+        self.limits = limits or Limits()
+        self.counts = Counts()
+        self.seen: set[tuple[int, int, int, int]] = set() if seen is None else seen
+        self._start = start or Knowledge()
+        self._variants: dict[tuple[int, int, int, int], list[Variant] | None] = {}
+        self._children: dict[int, dict[str, int]] = {}
+        self._maps: list[tuple[NameMap, _Names]] | None = None
+        self._trees: dict[int, _Names] = {}
+        self._maps_version = self._children_version = self._trees_version = -1
+
+    def __iter__(self) -> Iterator[CrashState]:
+        for phase in self._phases():
+            for state in self._phase(phase):
+                yield state
+                if self.counts.distinct >= self.limits.states:
+                    self.counts.exhausted = False
+                    return
+
+    def _phases(self) -> tuple[Phase, ...]:
+        match self.model.survival:
+            case Survival.ALL_COMPLETED:
+                return (Phase.PREFIX,)
+            case Survival.ONLY_SYNCED:
+                return (Phase.MAXIMUM_LOSS,)
+            case Survival.ANY_LEGAL_SUBSET:
+                return (Phase.PREFIX, Phase.MAXIMUM_LOSS, Phase.IDEALS)
+
+    # --- walking over the trace ----------------------------------------------------------
+
+    def _phase(self, phase: Phase) -> Iterator[CrashState]:
+        disk = Disk(self.trace.base, self.model, self.seed)
+        self._variants.clear()
+        self._children_version = self._maps_version = self._trees_version = -1
+        self.counts.crash_points = 0
+        knowledge = self._start
+        yield from self._states(phase, _Point(disk, -1, knowledge, -1))
+        for index, event in enumerate(self.trace.events):
+            for point in self._points(disk, index, event, knowledge, phase):
+                knowledge = point.knowledge
+                self.counts.crash_points += 1
+                yield from self._states(phase, point)
+
+    def _points(
+        self, disk: Disk, index: int, event: IoEvent, knowledge: Knowledge, phase: Phase
+    ) -> Iterator[_Point]:
+        """The crash points that `event` adds: after each of its effects, and where the client learned something.
+
+        A sync only forbids states, and the beginning of an operation only admits more: neither
+        adds a state to judge, except that after a sync the maximum loss is another one.
+        """
+        if event.marker is not None:
+            learned = learn(knowledge, event, self.trace)
+            interesting = event.marker.kind in (MarkerKind.ACKNOWLEDGE, MarkerKind.FAIL)
+            if interesting or learned != knowledge:
+                yield _Point(disk, index, learned, event.operation, skip=not interesting)
+            return
+        for effect in self._steps(event):
+            disk.apply(effect, index, event.time_ns, event.operation)
+            if self.model.survival is Survival.ALL_COMPLETED:
+                disk.apply(SyncAll(), index, event.time_ns, event.operation)
+            changes = isinstance(effect, WriteData | SetSize | AddEntry | RemoveEntry | RenameEntry)
+            syncs = isinstance(effect, SyncFile | SyncRange | SyncDirectory | SyncAll)
+            if changes or (syncs and phase is Phase.MAXIMUM_LOSS):
+                yield _Point(disk, index, knowledge, event.operation)
+
+    def _steps(self, event: IoEvent) -> Iterator[Effect]:
+        """The effects of a call; where the process dies, a write is cut at page boundaries of the file."""
+        for effect in event.effects:
+            if isinstance(effect, WriteData) and self.model.survival is Survival.ALL_COMPLETED:
+                yield from pieces(effect)
+            else:
+                yield effect
+
+    # --- the states of one point ---------------------------------------------------------
+
+    def _states(self, phase: Phase, point: _Point) -> Iterator[CrashState]:
+        if point.skip:
+            return
+        disk = point.disk
+        pending = len(disk.entry_ops) + sum(len(file.items) for file in disk.files.values() if file.items)
+        self.counts.pending_most = max(self.counts.pending_most, pending)
+        match phase:
+            case Phase.PREFIX:
+                yield from self._of_wish(point, everything(disk))
+            case Phase.MAXIMUM_LOSS:
+                yield from self._of_wish(point, nothing(disk))
+            case Phase.IDEALS:
+                plan = self._plan(point)
+                if plan is None:
+                    self.counts.exhausted = False
+                    for wish in wishes(
+                        disk, limit=self.limits.bounded_per_point, seed=self.seed + point.event
+                    ):
+                        yield from self._of_wish(point, wish)
+                else:
+                    for mask, tree, lists in plan:
+                        yield from self._product(point, mask, tree, lists)
+
+    def _plan(self, point: _Point) -> list[_Combination] | None:
+        """All name maps with the variants of the files they show; `None` if there are too many states."""
+        maps = self._name_maps(point.disk)
+        if maps is None:
+            return None
+        plan, total = [], 0
+        for names, tree in maps:
+            lists = self._lists(point, names, tree)
+            if lists is None:
+                return None
+            total += math.prod(map(len, lists.values()))
+            if total > self.limits.states_per_point:
+                return None
+            plan.append((names.mask, tree, lists))
+        return plan
+
+    def _name_maps(self, disk: Disk) -> list[tuple[NameMap, _Names]] | None:
+        """The same until an entry changes."""
+        if self._maps_version != disk.entries_version:
+            self._maps_version = disk.entries_version
+            maps = name_maps(disk.entry_ops, disk.durable, disk.model)
+            self._maps = None if maps is None else [(names, self._tree(disk, names)) for names in maps]
+        return self._maps
+
+    def _lists(self, point: _Point, names: NameMap, tree: _Names) -> dict[int, list[Variant]] | None:
+        before = dict(names.data_before)
+        for_all = before.get(ABSENT, -1)
+        lists: dict[int, list[Variant]] = {}
+        for inode in tree.files:
+            file = point.disk.files[inode]
+            if file.items:
+                choices = self._variants_of(
+                    point, file, max(for_all, before.get(inode, -1)), names.sizes_before
+                )
+                if choices is None:
+                    return None
+                lists[inode] = choices
+        return lists
+
+    def _variants_of(
+        self, point: _Point, file: FileState, before: int, sizes_before: int
+    ) -> list[Variant] | None:
+        first, last = file.items[0].event, file.items[-1].event
+        before = -1 if before <= first else before
+        sizes_before = min(sizes_before, last + 1)
+        key = (file.inode, file.version, before, sizes_before)
+        if key not in self._variants:
+            if len(self._variants) > 256:
+                self._variants.clear()
+            self._variants[key] = variants(file, point.disk.garbage, point.operation, before, sizes_before)
+        return self._variants[key]
+
+    def _product(
+        self, point: _Point, mask: int, tree: _Names, lists: dict[int, list[Variant]]
+    ) -> Iterator[CrashState]:
+        settled = _Settled(point.disk, tree, lists.keys())
+        inodes = list(lists)
+        for picked in itertools.product(*lists.values()):
+            state = self._new(point, settled, dict(zip(inodes, picked, strict=True)), mask)
+            if state is not None:
+                yield state
+
+    def _of_wish(self, point: _Point, wish: Wish) -> Iterator[CrashState]:
+        disk = point.disk
+        tree = self._tree_of(disk, wish.mask)
+        lists = {
+            inode: [
+                Variant(window, disk.files[inode].key_of(window), disk.files[inode].mtime_of(filled), filled)
+                for window, filled in with_fills(disk.files[inode], disk.garbage, point.operation, choice)
+            ]
+            for inode, choice in wish.files
+            if inode in tree.files
+        }
+        yield from self._product(point, wish.mask, tree, lists)
+
+    def _new(
+        self, point: _Point, settled: _Settled, files: dict[int, Variant], mask: int
+    ) -> CrashState | None:
+        self.counts.generated += 1
+        key = settled.key_with(files)
+        known = point.knowledge
+        identity = (key, known.acknowledged, known.begun, known.synced)
+        if identity in self.seen:
+            return None
+        self.seen.add(identity)
+        self.counts.distinct += 1
+        wish = Wish(mask, tuple((inode, variant.choice) for inode, variant in files.items()))
+        return CrashState(point.disk, settled.tree, files, point.event, known, key, wish)
+
+    # --- what recovery can see -----------------------------------------------------------
+
+    def _tree_of(self, disk: Disk, mask: int) -> _Names:
+        """The tree after the entry operations of `mask`; the same until an entry changes."""
+        if self._trees_version != disk.entries_version:
+            self._trees_version = disk.entries_version
+            self._trees.clear()
+        if mask not in self._trees:
+            self._trees[mask] = self._tree(disk, name_map(disk.entry_ops, mask, disk.durable, disk.model))
+        return self._trees[mask]
+
+    def _tree(self, disk: Disk, names: NameMap) -> _Names:
+        children = self._durable_children(disk)
+        overlay: dict[int, dict[str, int]] = {}
+        for (directory, name), inode in names.slots:
+            overlay.setdefault(directory, {})[name] = inode
+        found = _Names({}, {}, {})
+        pending, placed = [(ROOT, "")], {ROOT}
+        while pending:
+            number, prefix = pending.pop()
+            entries = children.get(number, {})
+            if number in overlay:
+                entries = {**entries, **overlay[number]}
+                entries = {name: inode for name, inode in entries.items() if inode != ABSENT}
+            found.directories[number] = entries
+            for name, inode in entries.items():
+                path = prefix + name
+                if inode in placed:  # a directory can't be on a disk under two names: the first one holds
+                    found.directories[number] = {n: i for n, i in found.directories[number].items() if n != name}
+                elif inode in disk.files:
+                    paths = found.files.setdefault(inode, [])
+                    paths.append(path)
+                    found.links = found.links or len(paths) > 1
+                elif disk.others[inode].kind is InodeKind.DIRECTORY:
+                    found.key += summand(f"{_DIRECTORY} {path}")
+                    placed.add(inode)
+                    pending.append((inode, path + "/"))
+                else:
+                    found.others.setdefault(inode, []).append(path)
+                    found.key += summand(f"{_SYMLINK} {path} {disk.others[inode].target!r}")
+        return found
+
+    def _durable_children(self, disk: Disk) -> dict[int, dict[str, int]]:
+        if self._children_version != disk.entries_version:
+            self._children_version = disk.entries_version
+            self._children = {}
+            for (directory, name), inode in disk.durable.items():
+                self._children.setdefault(directory, {})[name] = inode
+        return self._children
+
+
+#: A combination of names with the variants of the files that they show.
+_Combination = tuple[int, _Names, dict[int, list[Variant]]]
+
+
+class _Settled:
+    """What all states with the same names have in common: the files that have nothing pending."""
+
+    __slots__ = ("_key", "_ranked", "_times", "tree")
+
+    def __init__(self, disk: Disk, tree: _Names, pending: Collection[int]) -> None:
+        self.tree = tree
+        self._key = tree.key
+        self._ranked = 1 < len(tree.files) <= RANKED_FILES
+        self._times: list[tuple[int, str]] = []
+        for inode, paths in tree.files.items():
+            if inode not in pending:
+                file = disk.files[inode]
+                mtime_ns = file.base_mtime_ns if file.mtime_ns is None else file.mtime_ns
+                self._times.append((mtime_ns, paths[0]))
+                for path in paths:
+                    self._key += summand(f"{file.key} {path}")
+            self._key += summand(f"{_ATTRIBUTES} {disk.files[inode].mode} {disk.files[inode].mtime_ns} {paths[0]}")
+            if tree.links and len(paths) > 1:
+                self._key += summand(f"{_LINKS} {sorted(paths)}")
+
+    def key_with(self, files: dict[int, Variant]) -> int:
+        """What identifies the whole content, with these variants of the pending files."""
+        key, paths_of = self._key, self.tree.files
+        for inode, variant in files.items():
+            for path in paths_of[inode]:
+                key += summand(f"{variant.key} {path}")
+        if self._ranked:
+            times = [
+                *self._times,
+                *((variant.mtime_ns, paths_of[inode][0]) for inode, variant in files.items()),
+            ]
+            times.sort()
+            key += summand(f"{_TIMES} {[path for _, path in times]}")
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A moment in a trace: after an effect of `event`, with what the client knew."""
+
+    disk: Disk
+    event: int
+    knowledge: Knowledge
+    operation: int
+    skip: bool = False
+
+
+def learn(knowledge: Knowledge, event: IoEvent, trace: Trace) -> Knowledge:
+    """What the client knows after a marker."""
+    marker = event.marker
+    assert marker is not None
+    match marker.kind:
+        case MarkerKind.BEGIN:
+            begun = max(knowledge.begun, marker.operation + 1)
+            return Knowledge(knowledge.acknowledged, begun, knowledge.synced)
+        case MarkerKind.ACKNOWLEDGE:
+            settled = max(knowledge.acknowledged, marker.operation + 1)
+            synced = settled if isinstance(trace.operations[marker.operation], Sync) else knowledge.synced
+            return Knowledge(settled, knowledge.begun, synced)
+        case MarkerKind.FAIL:
+            return Knowledge(marker.operation + 1, knowledge.begun, knowledge.synced)
+    return knowledge
+
+
+def pieces(effect: WriteData) -> Iterator[WriteData]:
+    """A write in progress when the process dies is cut at a page boundary of the file, not of the buffer."""
+    start = 0
+    while start < len(effect.data):
+        end = (effect.offset + start) // PAGE_BYTES * PAGE_BYTES + PAGE_BYTES - effect.offset
+        yield WriteData(effect.inode, effect.offset + start, effect.data[start:end])
+        start = end

@@ -1,0 +1,1 @@
+"""Workloads: what is done with a store while it is recorded."""

@@ -1,0 +1,1 @@
+"""Is it right? Oracles and certification: pure functions over values."""

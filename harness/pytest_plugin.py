@@ -1,0 +1,193 @@
+"""`pytest --certify ADAPTER`: one test item for each scenario.
+
+An adapter is certified once, by the first of its items that runs; every item reports the verdict of its
+own scenario. Under pytest-xdist the certificate is handed from process to process in a directory that
+the controller made, so that it is still issued once.
+
+UNKNOWN fails an item: what was not tried did not pass. A scenario that has nothing to do with the
+contract of the store (it tries claims that are not made) is skipped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.core.errors import HarnessError
+from harness.core.evidence import Certificate, Evidence, Finding, certificate_from_json
+from harness.core.verdict import Verdict, merge
+from harness.report.console import story_text
+from harness.run.certify import Options, certify_adapter
+from harness.run.scenarios import scenario_names
+
+CONTRACT_ITEM = "contract"
+_WORKER_INPUT = "durability_harness_directory"
+_CERTIFICATIONS = pytest.StashKey["Certifications"]()
+
+
+class NotCertified(Exception):
+    """A scenario, or the contract, did not pass; the message is what the reader of the test report gets."""
+
+
+class Certifications:
+    """The certificates of one test session, each issued by whoever needs it first.
+
+    Certificates lie as JSON in `directory`, which the processes of a session share; a lock on a file
+    beside each makes the others wait for the one that is at work.
+    """
+
+    def __init__(self, directory: Path, options: Options) -> None:
+        self.directory = directory
+        self._options = options
+        self._known: dict[str, Certificate | str] = {}
+
+    def get(self, adapter: str, number: int) -> Certificate:
+        """The certificate of `adapter`, the `number`-th on the command line.
+
+        Raises `NotCertified` if none could be issued; it is not tried a second time.
+        """
+        if adapter not in self._known:
+            self._known[adapter] = self._issue_once(adapter, self.directory / f"{number}.json")
+        known = self._known[adapter]
+        if isinstance(known, str):
+            raise NotCertified(known)
+        return known
+
+    def _issue_once(self, adapter: str, path: Path) -> Certificate | str:
+        with open(path.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                unfinished = path.with_suffix(".new")
+                unfinished.write_text(json.dumps(self._issue(adapter)))
+                unfinished.replace(path)
+        outcome = json.loads(path.read_text())
+        return outcome if isinstance(outcome, str) else certificate_from_json(outcome, adapter)
+
+    def _issue(self, adapter: str) -> dict[str, Any] | str:
+        try:
+            return certify_adapter(adapter, self._options).to_json()
+        except HarnessError as error:
+            return str(error)
+
+
+class CertifyItem(pytest.Item):
+    """One scenario against one adapter, or (`CONTRACT_ITEM`) what no scenario answers for."""
+
+    def __init__(self, *, adapter: str, number: int, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.adapter = adapter
+        self.number = number
+
+    def runtest(self) -> None:
+        """Raise `NotCertified` with the story, or with the reason why nothing is known."""
+        certificate = self.config.stash[_CERTIFICATIONS].get(self.adapter, self.number)
+        self.user_properties.append(("certificate", certificate.digest()))
+        if self.name == CONTRACT_ITEM:
+            problems = list(unanswered_claims(certificate))
+        else:
+            problems = scenario_problems(certificate, self.name)
+        if problems:
+            raise NotCertified("\n\n".join(problems))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The message alone where it says everything; a traceback for what nobody foresaw."""
+        if isinstance(excinfo.value, NotCertified):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, f"certify {self.adapter}: {self.name}"
+
+
+def scenario_problems(certificate: Certificate, scenario: str) -> list[str]:
+    """What keeps `scenario` from passing, as text; skips the running test if it had nothing to try."""
+    evidence = [item for item in certificate.evidence if item.scenario == scenario]
+    if not evidence:
+        pytest.skip(f"{scenario}: {certificate.store} makes no such claim, or the machine lacks the means")
+    verdict = merge(item.verdict for item in evidence)
+    if verdict is Verdict.PASS:
+        return []
+    if verdict is Verdict.UNKNOWN:
+        return [_unknown(item) for item in evidence if item.verdict is Verdict.UNKNOWN]
+    return [_told(finding) for finding in findings_behind(certificate, evidence)] or [_broken(evidence)]
+
+
+def findings_behind(certificate: Certificate, evidence: Sequence[Evidence]) -> list[Finding]:
+    """The findings that made this evidence FAIL.
+
+    One defect is one finding, filed under the scenario that saw it first. Where a scenario has none of
+    its own, the findings about the claims that it saw broken stand for it.
+    """
+    own = [finding for finding in certificate.findings if finding.scenario == evidence[0].scenario]
+    broken = {item.claim for item in evidence if item.verdict is Verdict.FAIL}
+    return own or [finding for finding in certificate.findings if finding.claim in broken]
+
+
+def unanswered_claims(certificate: Certificate) -> Iterator[str]:
+    """Claims that are not PASS although no evidence says so: without this they would fail no test."""
+    shown = {(item.claim, item.verdict) for item in certificate.evidence}
+    for claim in certificate.claims:
+        if claim.verdict is Verdict.PASS or (claim.claim, claim.verdict) in shown:
+            continue
+        reasons = "; ".join(claim.reasons) or "no scenario tried it"
+        yield f"{claim.verdict.name}: {claim.claim} = {claim.promised!r}: {reasons}"
+
+
+def _told(finding: Finding) -> str:
+    return f"FAIL: {finding.summary}\n\n{story_text(finding)}"
+
+
+def _broken(evidence: Sequence[Evidence]) -> str:
+    claims = ", ".join(sorted({item.claim for item in evidence if item.verdict is Verdict.FAIL}))
+    return f"FAIL: {evidence[0].scenario} broke {claims}"
+
+
+def _unknown(evidence: Evidence) -> str:
+    reasons = "; ".join(evidence.reasons) or "no reason was given"
+    return f"UNKNOWN: {evidence.claim} under {evidence.persistence_model or 'no model'}: {reasons}"
+
+
+def collect(session: pytest.Session, adapters: Sequence[str]) -> list[CertifyItem]:
+    """The items of all `adapters`: one for each scenario, in the order of the suite, and the contract."""
+    items = []
+    for number, adapter in enumerate(dict.fromkeys(adapters)):
+        for name in (*scenario_names(), CONTRACT_ITEM):
+            nodeid = f"certify::{adapter}::{name}"
+            item = CertifyItem.from_parent(session, name=name, nodeid=nodeid, adapter=adapter, number=number)
+            item.add_marker("certify")
+            items.append(item)
+            if item.config.pluginmanager.hasplugin("timeout"):
+                # The first item pays for the whole certification, which has limits of its own.
+                item.add_marker(pytest.mark.timeout(0))
+    return items
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the directory of the session: the controller's, or a new one that goes away with this process."""
+    given = getattr(config, "workerinput", {}).get(_WORKER_INPUT)
+    directory = Path(given) if given else Path(tempfile.mkdtemp())
+    if not given:
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    options = Options(profile=config.getoption("certify_profile"))
+    config.stash[_CERTIFICATIONS] = Certifications(directory, options)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called by pytest-xdist in the controller for every worker."""
+    node.workerinput[_WORKER_INPUT] = str(node.config.stash[_CERTIFICATIONS].directory)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Add the items before `-k` and `-m` choose among them."""
+    items.extend(collect(session, config.getoption("certify")))

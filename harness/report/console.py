@@ -1,0 +1,116 @@
+"""The verdict on standard output: claims first, then each finding as a short program.
+
+Plain text where the stream is no terminal, the same lines in colour where it is. Colours
+stay off with `NO_COLOR` (no-color.org); icons that the stream's encoding lacks become escapes.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+from harness.core.evidence import Certificate, ClaimResult
+from harness.core.verdict import Verdict
+from harness.report.story import story_text
+from harness.report.text import shorten, visible
+from harness.report.view import totals
+from harness.report.words import VERDICTS, headline, statement
+
+__all__ = ["certificate_text", "print_certificate", "story_text"]
+
+TEXT_CHARACTERS = 500
+
+_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
+_LABEL_STYLES = {"fix": "green", "replay": "cyan", "lost": "red", "found": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the report; `style` is for terminals, `styled` says how many characters have it."""
+
+    text: str
+    style: str = ""
+    styled: int = 0
+
+
+def print_certificate(certificate: Certificate, stream: TextIO) -> None:
+    """Write the verdict to `stream`: in colour on a terminal, as plain text anywhere else."""
+    colour = stream.isatty() and not os.environ.get("NO_COLOR")
+    text = _coloured(certificate) if colour else certificate_text(certificate)
+    stream.write(_encodable(text, stream))
+
+
+def certificate_text(certificate: Certificate) -> str:
+    """The verdict as plain text, ending with a newline."""
+    return "".join(f"{line.text}\n" for line in _lines(certificate))
+
+
+def _lines(certificate: Certificate) -> Iterator[Line]:
+    icon = VERDICTS[certificate.verdict].icon
+    title = f"{icon} {_text(certificate.store)}: {headline(certificate)}"
+    yield Line(title, _STYLES[certificate.verdict], len(title))
+    yield Line(f"  {_text(statement(certificate))}")
+    yield Line("")
+    yield from _claims(certificate.claims)
+    yield Line("")
+    for number, finding in enumerate(certificate.findings, 1):
+        yield from _finding_lines(number, story_text(finding))
+        yield Line("")
+    for mechanism in certificate.not_exercised:
+        yield Line(f"  not exercised: {_text(mechanism)}", "yellow", 16)
+    run = f"  {totals(certificate)}; seed {certificate.seed}; digest {certificate.digest()[:12]}"
+    yield Line(run, "dim", len(run))
+
+
+def _claims(claims: tuple[ClaimResult, ...]) -> Iterator[Line]:
+    name = max((len(_text(claim.claim)) for claim in claims), default=0)
+    promised = max((len(_text(claim.promised)) for claim in claims), default=0)
+    for claim in claims:
+        words = VERDICTS[claim.verdict]
+        start = f"  {words.icon} {words.word:<12}"
+        columns = f"{_text(claim.claim):<{name}}  {_text(claim.promised):<{promised}}"
+        scenarios = _text(", ".join(claim.scenarios)) or "no scenario"
+        yield Line(f"{start} {columns}  {scenarios}", _STYLES[claim.verdict], len(start))
+        for reason in claim.reasons:
+            yield Line(f"      {'note:' if claim.verdict is Verdict.PASS else 'because'} {_text(reason)}")
+
+
+def _finding_lines(number: int, story: str) -> Iterator[Line]:
+    first, *rest = story.split("\n")
+    yield Line(f"[{number}] {first}", "bold red", len(str(number)) + 2)
+    for text in rest:
+        label = text[2:11].strip()
+        yield Line(text, _LABEL_STYLES.get(label, ""), 2 + len(label))
+
+
+def _text(text: str) -> str:
+    return visible(shorten(text, TEXT_CHARACTERS))
+
+
+def _coloured(certificate: Certificate) -> str:
+    # Imported here: a run that writes to a file or a pipe need not pay for it.
+    from rich.console import Console
+    from rich.text import Text
+
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        force_terminal=True,
+        color_system="standard",
+        highlight=False,
+        soft_wrap=True,
+        _environ={},
+    )
+    for line in _lines(certificate):
+        text = Text(line.text)
+        text.stylize(line.style or "none", 0, line.styled)
+        console.print(text)
+    return buffer.getvalue()
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

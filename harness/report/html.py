@@ -1,0 +1,83 @@
+"""A certificate as one HTML page: a single file without scripts, which works offline.
+
+The content security policy allows one style sheet, by its hash, and nothing else: even if text of a
+store got past the escaping, it could neither run nor load anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from harness.core.evidence import Certificate
+from harness.report import view, words
+from harness.report.text import count, duration, pieces, shorten, visible
+
+#: No single text on the page is longer than this many characters.
+TEXT_CHARACTERS = 6_000
+
+
+def render_html(certificate: Certificate) -> str:
+    """The page, complete; write it as UTF-8."""
+    environment = _environment()
+    style = _style(environment)
+    return environment.get_template("certificate.html.j2").render(
+        certificate=certificate,
+        document=certificate.to_json(),
+        findings=view.finding_views(certificate),
+        style=Markup(style),
+        policy=content_security_policy(style),
+        table_rows=view.TABLE_ROWS,
+        view=view,
+        words=words,
+    )
+
+
+def content_security_policy(style: str) -> str:
+    """The policy of a page whose only resource is the inline style sheet `style` (CSP Level 3)."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("harness.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(content=_content, count=count, duration=duration, pairs=view.pairs)
+    return environment
+
+
+def _style(environment: Environment) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, "style.css")[0]
+
+
+def _finalize(value: Any) -> Any:
+    """Every value that reaches the page goes through here: made visible and limited, then escaped."""
+    if isinstance(value, Markup):
+        return value
+    return visible(shorten(str(value), TEXT_CHARACTERS))
+
+
+def _content(text: str) -> Markup:
+    """File content or code: lines stay lines, and what can't be seen stands out."""
+    lines = shorten(text, TEXT_CHARACTERS).split("\n")
+    return Markup("\n").join(_content_line(line) for line in lines)
+
+
+def _content_line(line: str) -> Markup:
+    marked = Markup('<span class="ctl">{}</span>')
+    return Markup("").join(
+        marked.format(piece.text) if piece.special else escape(piece.text) for piece in pieces(line)
+    )

@@ -1,0 +1,200 @@
+"""Recording and exploring: jobs for workers, and what became of them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import pickle
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from harness.core.errors import UsageError
+from harness.core.trace import Trace
+from harness.core.workload import Workload
+from harness.run import namespaces
+from harness.run.directories import run_directory, sweep
+from harness.run.exploring import Explored, ExploreJob
+from harness.run.journal import Journal
+from harness.run.judging import Judged, JudgeJob
+from harness.run.options import Options
+from harness.run.pool import Done, Interrupted, Pool, run_once
+from harness.run.recording import Recorded, RecordJob
+from harness.run.recovering import kind_of_failure
+from harness.run.worker_main import Setup
+
+MEMORY_BYTES = 4 * 2**30
+MOUNT_BYTES = 1 * 2**30
+
+
+class Progress(Protocol):
+    """Who is told how far a run is."""
+
+    def phase(self, title: str, total: int) -> None: ...
+
+    def advance(self, detail: str) -> None: ...
+
+
+class Silent:
+    """Nobody is told."""
+
+    def phase(self, title: str, total: int) -> None:
+        return None
+
+    def advance(self, detail: str) -> None:
+        return None
+
+
+@dataclass(slots=True)
+class Campaign:
+    """The processes and files of one run over one adapter. A context manager: afterwards nothing is left."""
+
+    spec: str
+    options: Options
+    progress: Progress = field(default_factory=Silent)
+    journal: Journal | None = None
+    directory: Path = field(init=False)
+    private: bool = field(init=False, default=False)
+    refusal: str | None = field(init=False, default=None)
+    started: float = field(init=False, default=0.0)
+    _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
+    _pools: dict[tuple[str, str], Pool] = field(init=False, default_factory=dict)
+    _traces: dict[str, Trace] = field(init=False, default_factory=dict)
+    _count: int = field(init=False, default=0)
+
+    def __enter__(self) -> Self:
+        sweep()
+        self.directory = self._stack.enter_context(run_directory())
+        self.data.mkdir()
+        self.refusal = namespaces.refusal(self.data, MOUNT_BYTES)
+        self.private = self.refusal is None
+        self.started = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def data(self) -> Path:
+        """The directory that the store sees."""
+        return self.directory / "data"
+
+    @property
+    def out_of_time(self) -> bool:
+        return time.monotonic() - self.started > self.options.budget.seconds
+
+    # --- workers -------------------------------------------------------------------------
+
+    def setup(self, task: str, isolation: Any = "warm") -> Setup:
+        return Setup(
+            task=f"harness.run.tasks:{task}",
+            adapter=self.spec,
+            directory=str(self.data),
+            private_mount=self.private,
+            memory_bytes=MEMORY_BYTES,
+            isolation=isolation,
+            mount_bytes=MOUNT_BYTES,
+            extra={"separate": not self.private},
+        )
+
+    def _pool(self, task: str, isolation: str = "warm") -> Pool:
+        key = (task, isolation)
+        if key not in self._pools:
+            pool = Pool(self.setup(task, isolation), self.options.jobs, self.options.time_limit_s)
+            self._pools[key] = self._stack.enter_context(pool)
+        return self._pools[key]
+
+    def close_pool(self, task: str, isolation: str = "warm") -> None:
+        """Let go of workers that are no longer needed."""
+        pool = self._pools.pop((task, isolation), None)
+        if pool is not None:
+            pool.close()
+
+    # --- recording -----------------------------------------------------------------------
+
+    def record(self, workloads: list[Workload]) -> list[Recorded]:
+        """Record all workloads. Raises `UsageError` if the adapter can't run even without any fault."""
+        jobs = [RecordJob(workload, self.new_file()) for workload in workloads]
+        recorded: dict[int, Recorded] = {}
+        for _, job, outcome in self._pool("record_one", "fork").run(jobs):
+            if isinstance(outcome, Interrupted):
+                what = "did not return" if outcome.how == "hang" else "ended its process"
+                raise UsageError(
+                    f"the adapter can't run: {outcome.phase} {what} without any fault ({outcome.detail})."
+                )
+            result: Recorded = outcome.result
+            if result.misuse:
+                raise UsageError(result.misuse)
+            recorded[jobs.index(job)] = result
+            self.progress.advance(job.workload.name)
+        return [recorded[index] for index in range(len(jobs))]
+
+    def new_file(self) -> str:
+        self._count += 1
+        return str(self.directory / f"{self._count}.trace")
+
+    def keep_trace(self, trace: Trace) -> str:
+        """Write a trace for the workers; its file."""
+        name = self.new_file()
+        with open(name, "wb") as stream:
+            pickle.dump(trace, stream, protocol=pickle.HIGHEST_PROTOCOL)
+        return name
+
+    def trace(self, file: str) -> Trace:
+        if file not in self._traces:
+            with open(file, "rb") as stream:
+                self._traces[file] = pickle.load(stream)
+        return self._traces[file]
+
+    # --- exploring -----------------------------------------------------------------------
+
+    def explore(self, jobs: list[ExploreJob], *, resumable: bool = False) -> list[Explored]:
+        """Run all jobs; those that a journal has already are not run again."""
+        done: dict[str, Explored] = self._resumed(jobs) if resumable else {}
+        waiting = [job for job in jobs if job.name not in done]
+        while waiting:
+            again: list[ExploreJob] = []
+            for _, job, outcome in self._pool("explore").run(waiting):
+                if isinstance(outcome, Done):
+                    done[job.name] = outcome.result
+                    self._note(job, outcome.result, resumable)
+                else:
+                    again.append(_without(job, outcome))
+            waiting = again
+        return [done[job.name] for job in jobs]
+
+    def _resumed(self, jobs: list[ExploreJob]) -> dict[str, Explored]:
+        if self.journal is None:
+            return {}
+        names = {job.name for job in jobs}
+        known = {key: value for key, value in self.journal.load().items() if key in names}
+        for name in known:
+            self.progress.advance(name)
+        return {name: pickle.loads(base64.b85decode(value)) for name, value in known.items()}
+
+    def _note(self, job: ExploreJob, result: Explored, resumable: bool) -> None:
+        if resumable:
+            self.progress.advance(f"{job.name}: {result.recoveries} recoveries")
+            if self.journal is not None:
+                self.journal.append(job.name, base64.b85encode(pickle.dumps(result)).decode())
+
+    # --- judging once more ---------------------------------------------------------------
+
+    def judge_again(self, job: JudgeJob) -> Judged | Interrupted:
+        """Judge one content of the disk in a fresh interpreter."""
+        outcome = run_once(self.setup("judge_one"), job, self.options.time_limit_s)
+        return outcome.result if isinstance(outcome, Done) else outcome
+
+
+def _without(job: ExploreJob, outcome: Interrupted) -> ExploreJob:
+    """The job again, with what is known of the recovery that ended the worker."""
+    assert all(unit != outcome.unit for unit, _, _ in job.interrupted), "it would never end"
+    kind = "hang" if outcome.how == "hang" else kind_of_failure(outcome.phase)
+    what = "did not return" if outcome.how == "hang" else "ended its process"
+    known = (*job.interrupted, (outcome.unit, kind, f"{outcome.phase} {what} ({outcome.detail})"))
+    return dataclasses.replace(job, interrupted=known)

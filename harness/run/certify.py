@@ -1,0 +1,374 @@
+"""From an adapter to a certificate."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import pickle
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.core.contract import Contract
+from harness.core.errors import UsageError
+from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
+from harness.core.operations import describe
+from harness.core.persistence import PersistenceModel
+from harness.core.scenario import Scenario
+from harness.core.workload import Workload
+from harness.explore.workloads import Workloads, workloads
+from harness.record.callsite import is_store_file
+from harness.run.campaign import Campaign, Progress, Silent
+from harness.run.environment import environment, file_system_of
+from harness.run.exploring import ExploreJob, Found, Plan
+from harness.run.findings import Case
+from harness.run.journal import Journal
+from harness.run.judging import JudgeJob
+from harness.run.loading import load_adapter, resolved_spec
+from harness.run.options import Options
+from harness.run.planning import plans, survey_plans
+from harness.run.pool import Interrupted
+from harness.run.recording import Recorded
+from harness.run.recovering import place_of_error, text_of_error
+from harness.run.scenarios import selected
+from harness.run.telling import Telling
+from harness.run.weighing import Family, Weighing, hidden_by_sync
+from harness.run.zoo import zoo_record
+
+__all__ = ["Options", "Run", "certify_adapter"]
+
+#: Workloads explored before the question whether more of them would say anything new.
+WAVE = 10
+#: States still tried with a workload after it broke a promise.
+AFTER_VIOLATION = 400
+_FAMILIES = ("short", "long", "large")
+
+
+def certify_adapter(spec: str, options: Options, progress: Progress | None = None) -> Certificate:
+    """Try to break every promise of the adapter that `spec` names.
+
+    Raises `UsageError` for wrong input, and where the adapter itself cannot run.
+    """
+    spec = resolved_spec(spec)
+    adapter = load_adapter(spec)
+    with Run(spec, adapter, options, progress or Silent()) as run:
+        return run.certificate()
+
+
+class Run:
+    """One certification. A context manager, because of the processes that it starts."""
+
+    def __init__(self, spec: str, adapter: Any, options: Options, progress: Progress) -> None:
+        self.spec = spec
+        self.adapter = adapter
+        self.options = options
+        self.progress = progress
+        self.contract: Contract = adapter.contract
+        self.scenarios = selected(options.scenarios)
+        self.campaign = Campaign(spec, options, progress)
+        self.plans = survey_plans(adapter) if options.survey else plans(self.contract, self.scenarios)
+        self.families: dict[str, Family] = {}
+        self.notes: list[str] = []
+        self.disagreements: list[str] = []
+
+    def __enter__(self) -> Run:
+        self.campaign.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        if self.campaign.journal is not None:
+            self.campaign.journal.close()
+        self.campaign.__exit__(*details)
+
+    # --- the steps -----------------------------------------------------------------------
+
+    def certificate(self) -> Certificate:
+        started = time.perf_counter()
+        made = self.prepare()
+        findings = self._findings()
+        self._sample()
+        weighing = Weighing(self.scenarios, self.plans, self.families, made, self.options, tuple(self.disagreements))
+        evidence = weighing.evidence()
+        claims = weighing.claims(self.contract, evidence, findings)
+        return self._issue(evidence, claims, findings, time.perf_counter() - started)
+
+    def prepare(self) -> Workloads:
+        """Record and explore everything."""
+        made = self._workloads()
+        self._open_journal()
+        self._record(made)
+        self._explore()
+        self._require_reopening()
+        return made
+
+    def _workloads(self) -> Workloads:
+        """Raises `UsageError` if the user's own model gives none, or what no other process could be sent."""
+        try:
+            made = workloads(self.adapter, seed=self.options.seed, extent=self.options.budget.extent)
+            pickle.dumps(made)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"the adapter's model gives no workload{place_of_error(error)}: {text_of_error(error)}."
+            ) from None
+        return made
+
+    def _require_reopening(self) -> None:
+        """A store that can't be opened again is broken if a crash state shows that; otherwise it can't run."""
+        families = self.families.values()
+        cut = next((item.cut for family in families for item in family.recorded if item.cut), "")
+        if cut and not any(explored.found for family in families for explored in family.explored):
+            raise UsageError(cut)
+
+    def _open_journal(self) -> None:
+        if self.options.reports is None:
+            return
+        folder = self.options.reports / ".resume"
+        path = folder / f"{hashlib.sha256(self.spec.encode()).hexdigest()[:16]}.journal"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not self.options.resume:
+                path.unlink(missing_ok=True)
+            self.campaign.journal = Journal(path, self._fingerprint())
+        except OSError as error:
+            raise UsageError(
+                f"{path} can't be written ({error.strerror}): name another directory with --reports."
+            ) from None
+
+    def _fingerprint(self) -> str:
+        """What results depend on: another store, version or option, and nothing old is used."""
+        parts: list[Any] = [harness.__version__, self.spec, self.options.profile, self.options.seed]
+        parts += [self.options.scenarios, self.options.survey, self.options.time_limit_s, repr(self.contract)]
+        parts += _sources()
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def _record(self, made: Workloads) -> None:
+        families = [name for name in _FAMILIES if any(item.family == name for item in self.scenarios)]
+        todo = [(name, workload) for name in families for workload in made.family(name)]
+        if not self.plans:
+            todo = todo[:1]  # nothing to crash, but the adapter must be able to run
+        self.progress.phase("recording", len(todo))
+        recorded = self.campaign.record([workload for _, workload in todo])
+        if all(item.operations == item.raised for item in recorded):
+            raise UsageError(f"the adapter can't run: every operation failed without any fault ({_why(recorded)}).")
+        for name in families:
+            members = [number for number, (family, _) in enumerate(todo) if family == name]
+            kept = [number for number in members if recorded[number].operations > recorded[number].raised]
+            self.families[name] = Family(
+                tuple(todo[number][1] for number in kept), [recorded[number] for number in kept], []
+            )
+        self.campaign.close_pool("record_one", "fork")
+
+    def _explore(self) -> None:
+        """In waves: a model under which a wave found nothing new about a broken promise needs no further workload."""
+        waves = list(self._waves()) if self.plans else []
+        self.progress.phase("trying crash states", sum(len(wave) for _, wave in waves))
+        plans, known = self.plans, set[tuple[str, ...]]()
+        for family, members in waves:
+            if self.campaign.out_of_time:
+                self.notes.append(f"stopped after {self.options.budget.seconds:g} s, the backstop of this profile")
+                break
+            jobs = [self._job(family, workload, item, plans) for workload, item in members]
+            explored = self.campaign.explore(jobs, resumable=True)
+            self.families[family].explored.extend(explored)
+            seen = {
+                (found.model, found.violation.kind, str(found.site)) for result in explored for found in result.defects
+            }
+            broken = {key[0] for key in known | seen}
+            news = {key[0] for key in seen - known}
+            known |= seen
+            if not self.options.survey:
+                plans = tuple(plan for plan in plans if plan.model.name not in broken or plan.model.name in news)
+
+    def _waves(self) -> Iterable[tuple[str, list[tuple[Workload, Recorded]]]]:
+        """Workloads with traces that can be trusted, some of one family at a time."""
+        for name, family in self.families.items():
+            members = family.trusted
+            for start in range(0, len(members), WAVE):
+                yield name, members[start : start + WAVE]
+
+    def _job(self, family: str, workload: Workload, item: Recorded, plans: tuple[Plan, ...]) -> ExploreJob:
+        nested = any(scenario.during_recovery and scenario.family == family for scenario in self.scenarios)
+        budget = self.options.budget
+        return ExploreJob(
+            workload.name,
+            item.trace_file,
+            plans,
+            budget.recovery_depth if nested else 0,
+            self.options.seed,
+            budget.limits,
+            samples=1,
+            seconds=budget.seconds / 6,
+            after_violation=budget.limits.states if self.options.survey else AFTER_VIOLATION,
+        )
+
+    # --- findings ------------------------------------------------------------------------
+
+    def cases(self) -> list[Case]:
+        """Every violation of every family, with what is needed to do it again."""
+        plan_of = {plan.model.name: plan for plan in self.plans}
+        cases = []
+        for name, family in self.families.items():
+            files = {w.name: item.trace_file for w, item in zip(family.workloads, family.recorded, strict=True)}
+            by_name = {workload.name: workload for workload in family.workloads}
+            for explored in family.explored:
+                for found in explored.defects:
+                    scenario = self._scenario(found, name)
+                    if scenario is None or hidden_by_sync(family, found):
+                        continue
+                    cases.append(
+                        Case(
+                            found,
+                            by_name[explored.name],
+                            files[explored.name],
+                            plan_of[found.model],
+                            self.options.budget.recovery_depth,
+                            scenario.name,
+                        )
+                    )
+        return cases
+
+    def _scenario(self, found: Found, family: str) -> Scenario | None:
+        """What tried this; `None` for a first crash where only crashes during recovery were asked for."""
+        nested = found.inner is not None
+        fitting = (
+            item
+            for item in self.scenarios
+            if item.claim == found.claim and item.family == family and item.during_recovery == nested
+        )
+        return next(fitting, None)
+
+    def _findings(self) -> tuple[Finding, ...]:
+        telling = Telling(self.campaign, self.adapter, self.spec, self.progress)
+        told = telling.tell(self.cases(), [plan.model.name for plan in self.plans])
+        self.notes.extend(telling.notes)
+        return told
+
+    # --- judged again --------------------------------------------------------------------
+
+    def _sample(self) -> None:
+        """States that passed, judged once more in fresh interpreters."""
+        samples = [sample for family in self.families.values() for item in family.explored for sample in item.samples]
+        chosen = _spread(samples, self.options.budget.samples)
+        self.progress.phase("judging a sample again in fresh interpreters", len(chosen))
+        files = {
+            workload.name: item.trace_file
+            for family in self.families.values()
+            for workload, item in zip(family.workloads, family.recorded, strict=True)
+        }
+        for sample in chosen:
+            judged = self.campaign.judge_again(JudgeJob(sample.image, files[sample.workload]))
+            self.progress.advance(sample.workload)
+            if isinstance(judged, Interrupted):
+                self.disagreements.append(f"{judged.phase} {judged.how} in a fresh interpreter ({judged.detail})")
+            elif judged.recovery.problem or judged.recovery.matches != sample.matches:
+                detail = judged.recovery.detail or f"read {describe(judged.recovery.recovered)}"
+                self.disagreements.append(
+                    f"a state of {sample.workload} passed in a warm process, and in a fresh interpreter {detail}"
+                )
+
+    # --- the certificate -----------------------------------------------------------------
+
+    def _issue(
+        self,
+        evidence: tuple[Evidence, ...],
+        claims: tuple[ClaimResult, ...],
+        findings: tuple[Finding, ...],
+        seconds: float,
+    ) -> Certificate:
+        return Certificate(
+            store=self.adapter.name,
+            adapter=_neutral(self.spec),
+            claims=claims,
+            evidence=evidence,
+            findings=findings,
+            seed=self.options.seed,
+            profile=self.options.profile,
+            issued_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            environment={
+                **environment(),
+                "namespaces": self.campaign.refusal or "private mounts in use",
+                "recovery_file_system": "tmpfs" if self.campaign.private else file_system_of(self.campaign.data),
+                "jobs": self.options.jobs,
+                "time_limit_s": self.options.time_limit_s,
+            },
+            contract=_contract(self.contract),
+            notes=self._all_notes(),
+            not_exercised=self._not_exercised(),
+            models={plan.model.name: _model(plan.model) for plan in self.plans},
+            zoo=zoo_record(),
+            seconds=round(seconds, 3),
+        )
+
+    def _all_notes(self) -> tuple[str, ...]:
+        notes = list(self.notes)
+        unsupported = sum(item.unsupported for family in self.families.values() for item in family.recorded)
+        if unsupported:
+            notes.append(f"{unsupported} operations left the workloads because the store can't take them")
+        outside = sorted({path for family in self.families.values() for r in family.recorded for path in r.outside})
+        if outside:
+            notes.append(f"the store writes outside its directory ({', '.join(outside[:5])}): no part of a crash state")
+        if not self.campaign.private:
+            notes.append(f"recovery ran under another path than the recording: {self.campaign.refusal}")
+        if not self.plans:
+            notes.append("the contract promises nothing about crashes")
+        return tuple(notes)
+
+    def _not_exercised(self) -> tuple[str, ...]:
+        missing = [] if self.campaign.private else [f"equal paths in recording and recovery: {self.campaign.refusal}"]
+        for scenario in self.scenarios:
+            if not self.families[scenario.family].workloads:
+                missing.append(f"{scenario.name}: there is no such workload for this adapter")
+        return tuple(missing)
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def _spread(items: list[Any], count: int) -> list[Any]:
+    """`count` of them, evenly spread."""
+    if len(items) <= count:
+        return items
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+def _why(recorded: list[Recorded]) -> str:
+    return next((item.first_error for item in recorded if item.first_error), "there was no operation that it takes")
+
+
+def _neutral(spec: str) -> str:
+    """The adapter as it is told on a certificate: relative to the working directory where possible."""
+    place, colon, name = spec.rpartition(":")
+    path = Path(place)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        return f"{path.relative_to(Path.cwd())}{colon}{name}"
+    return spec
+
+
+def _contract(contract: Contract) -> dict[str, Any]:
+    fields = {f.name: getattr(contract, f.name) for f in dataclasses.fields(contract)}
+    fields["power_loss_models"] = [model.name for model in contract.models()]
+    fields["errors"] = [error.__name__ for error in contract.errors]
+    return json.loads(json.dumps(fields))  # type: ignore[no-any-return]
+
+
+def _model(model: PersistenceModel) -> dict[str, Any]:
+    knobs = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+    return {name: getattr(value, "value", value) for name, value in knobs.items()}
+
+
+def _sources() -> list[tuple[str, bytes]]:
+    """All that is loaded, but for the standard library and us: an adapter seldom lies beside its store."""
+    files = {str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
+    return [
+        (file, hashlib.sha256(Path(file).read_bytes()).digest())
+        for file in sorted(files)
+        if os.path.isfile(file) and is_store_file(file)
+    ]

@@ -1,0 +1,54 @@
+"""`harness doctor`: what this machine allows, and what is lost without it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+from harness.run import namespaces
+from harness.run.directories import memory_directory
+from harness.run.environment import tool
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One mechanism: whether it is there, and what follows."""
+
+    name: str
+    available: bool
+    detail: str
+    without: str
+
+
+def checks() -> list[Check]:
+    """Everything that a run depends on."""
+    refusal = namespaces.probe()
+    memory = memory_directory()
+    return [
+        Check("harness", True, str(Path(harness.__file__).parent), ""),
+        Check("Python", sys.version_info >= (3, 11), sys.version.split()[0], "3.11 or newer is needed"),
+        Check("Linux", sys.platform == "linux", sys.platform, "macOS runs what needs no namespaces"),
+        Check(
+            "private mounts (user and mount namespaces)",
+            refusal is None,
+            refusal or "allowed",
+            "recovery runs under another path than the recording, which stores that keep absolute paths may notice",
+        ),
+        Check("memory file system", memory.in_memory, memory.reason, "runs are slower"),
+        Check(
+            "fork",
+            hasattr(os, "fork"),
+            "available" if hasattr(os, "fork") else "missing",
+            "runs can't be isolated",
+        ),
+        _program("strace", "a recorder for system calls (not part of this version) could not be used"),
+        _program("fusermount3", "a FUSE recorder (not part of this version) could not be used"),
+    ]
+
+
+def _program(name: str, without: str) -> Check:
+    path = tool(name)
+    return Check(name, path is not None, path or "not installed", without)

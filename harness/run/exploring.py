@@ -1,0 +1,590 @@
+"""The job of a worker: all crash states of one trace, under all models, recovered and judged.
+
+States of different models are often the same content: a recovery is run once for each distinct
+content and judged against whatever is admissible. Of the violations only the smallest are kept:
+those of one kind whose lost calls contain the lost calls of another say nothing new.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.core.models import DOCUMENT, KEY_VALUE, LOG
+from harness.core.operations import Append, Put, Save
+from harness.core.persistence import PersistenceModel, Survival
+from harness.core.trace import (
+    AddEntry,
+    Blindness,
+    CallSite,
+    Image,
+    IoEvent,
+    RemoveEntry,
+    RenameEntry,
+    SetSize,
+    Trace,
+    WriteData,
+)
+from harness.crash.losses import Losses, last_call, site_of
+from harness.crash.materialize import Materializer
+from harness.crash.states import Counts, CrashState, Enumerator, Knowledge, Limits
+from harness.judge.classify import Violation
+from harness.judge.oracle import window
+from harness.judge.recovery import Recovery, judge
+from harness.run.recovering import Board, Recoverer, Surroundings, oracle_of
+from harness.run.rerecording import Rerecorder
+from harness.run.watching import open_watch
+
+#: What a recorder may miss without making crash states wrong: a sync more only makes fewer states legal.
+HARMLESS = (Blindness.HIDDEN_SYNC, Blindness.UNPATCHED_REFERENCE)
+#: Recoveries under one model that may end a worker before the rest is left out; one hang is as many, because it
+#: costs the time limit of a call.
+INTERRUPTIONS = 3
+#: And of a job, under all models together; each of them costs a worker, a hang also the time limit.
+INTERRUPTIONS_IN_ALL = 4
+
+
+#: Recoveries that write are visited in so many rounds.
+_STRIDE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One persistence model, and the promises to hold its states against (one, but for `survey` all)."""
+
+    model: PersistenceModel
+    claim: str
+    promises: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExploreJob:
+    """One trace to explore; after the first violation under a model, `after_violation` more states.
+
+    `seconds` is only a backstop, for stores that are very slow.
+
+    `interrupted` holds what is known of recoveries that ended a worker: their number, the kind of the
+    finding, and a sentence. `stop_at_first` ends
+    the job at the first violation of that kind and call site. With `inner_file`, the trace of a recovery, it is
+    that one which crashes, `start` being what the client knew; `trace_file` then only tells the operations.
+    """
+
+    name: str
+    trace_file: str
+    plans: tuple[Plan, ...]
+    depth: int
+    seed: int
+    limits: Limits
+    samples: int = 0
+    stop_at_first: tuple[str, str] | None = None
+    interrupted: tuple[tuple[int, str, str], ...] = ()
+    inner_file: str = ""
+    start: Knowledge | None = None
+    after_violation: int = 1_000_000
+    seconds: float = 36_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One violation: how to tell the story, and how to do it again.
+
+    `image` is the content of the disk that recovery failed on. In a crash during recovery,
+    `inner` is the trace of the recovery, `event` and `losses` speak of it, and `outer` is what led to it.
+    With `continues` nothing was lost and the crash point before failed in the same way: the same defect still.
+    """
+
+    model: str
+    claim: str
+    promise: str
+    violation: Violation
+    workload: str
+    event: int
+    knowledge: Knowledge
+    losses: Losses
+    site: CallSite | None
+    image: Image
+    recovered: Any
+    matches: tuple[int, ...]
+    inner: Trace | None = None
+    outer: Outer | None = None
+    seconds: float = 0.0
+    continues: bool = False
+
+    @property
+    def rank(self) -> tuple[int, int, int, int]:
+        """Smaller is easier to understand."""
+        return (self.inner is not None, len(self.losses.damaged), len(self.losses.torn), self.event)
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """The first crash, before the one during recovery."""
+
+    event: int
+    losses: Losses
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A state that passed, to be judged again in a fresh interpreter."""
+
+    image: Image
+    matches: tuple[int, ...]
+    workload: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one model: first crashes, and crashes during recovery."""
+
+    first: Counts = field(default_factory=Counts)
+    nested: Counts = field(default_factory=Counts)
+    recoveries_recorded: int = 0
+    nested_blind: str = ""
+
+
+@dataclass(slots=True)
+class Explored:
+    """What came of a job."""
+
+    name: str
+    tallies: dict[str, Tally]
+    found: list[Found]
+    recoveries: int
+    samples: list[Sample]
+    seconds: float
+    stages: dict[str, float]
+
+    @property
+    def defects(self) -> list[Found]:
+        """What was found, without what only goes on failing from the crash point before."""
+        return [found for found in self.found if not found.continues]
+
+
+class Antichain:
+    """The smallest violations of each kind: none whose damaged calls contain another's."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str, str, bool], list[Found]] = {}
+        self._whole: set[tuple[str, str, str, bool, int]] = set()
+
+    def add(self, found: Found) -> None:
+        nested = found.inner is not None
+        group = (found.model, found.promise, found.violation.kind, nested)
+        if not found.losses.damaged:
+            self._whole.add((*group, found.event))
+        elif (*group, found.event) in self._whole:
+            return  # it fails there even if nothing is lost
+        rivals = self.found.setdefault(group, [])
+        for rival in rivals:
+            if _covers(rival, found):
+                return
+        rivals[:] = [rival for rival in rivals if not _covers(found, rival)]
+        rivals.append(found)
+
+    def __iter__(self) -> Iterator[Found]:
+        for rivals in self.found.values():
+            yield from rivals
+
+
+class _Streak:
+    """Crash points in a row that fail in the same way though nothing is lost: what the first did, the others keep."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str, str, bool], tuple[Trace, int]] = {}
+
+    def goes_on(self, group: tuple[str, str, str, bool], trace: Trace, event: int) -> bool:
+        """Whether the crash point before `event` of `trace` failed as this one does; remembers this one."""
+        before = self._last.get(group)
+        self._last[group] = (trace, event)
+        if before is None or before[0] is not trace or before[1] > event:
+            return False
+        return not any(_changes(between) for between in trace.events[before[1] + 1 : event])
+
+
+def _changes(event: IoEvent) -> bool:
+    """Whether there is a crash point after this call."""
+    return any(
+        isinstance(effect, WriteData | SetSize | AddEntry | RemoveEntry | RenameEntry) for effect in event.effects
+    )
+
+
+def _covers(smaller: Found, larger: Found) -> bool:
+    """Whether `larger` says nothing that `smaller` does not say."""
+    if not smaller.losses.damaged or not larger.losses.damaged:
+        same = smaller.losses.damaged == larger.losses.damaged and smaller.site == larger.site
+        return same and (smaller.continues, smaller.event) <= (larger.continues, larger.event)
+    if smaller.losses.damaged == larger.losses.damaged:
+        return smaller.rank <= larger.rank
+    return smaller.losses.damaged < larger.losses.damaged
+
+
+class Explorer:
+    """Runs one job in one directory."""
+
+    def __init__(
+        self, adapter: Any, directory: Path, materializer: Materializer, board: Board, job: ExploreJob
+    ) -> None:
+        outermost = _load(job.trace_file)
+        self.trace = _load(job.inner_file) if job.inner_file else outermost
+        self.job = job
+        self.adapter = adapter
+        self.directory = directory
+        self.materializer = materializer
+        self.oracle = oracle_of(adapter, outermost)
+        self.spare = spare_operations(adapter.model, outermost)
+        self.recoverer = Recoverer(adapter, directory, board, materializer.changed)
+        self.surroundings = Surroundings.now()
+        self.rerecorder = Rerecorder(
+            self.recoverer, board, self.oracle, f"{job.trace_file}.recovery", self.surroundings.restore
+        )
+        self.patience = INTERRUPTIONS
+        self.known: dict[int, Recovery] = {}
+        self.alike = _Alike()
+        self.recordings = _Recordings()
+        self.watch = open_watch()
+        self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
+        self.violations = Antichain()
+        self.streak = _Streak()
+        self.samples: list[Sample] = []
+        self.sampling = random.Random(f"samples {job.seed} {job.name}")
+        self.started = time.perf_counter()
+        self.store_seconds = 0.0
+        self.stopped = False
+        self.left = -1  # states still to try under this model; negative: no violation yet
+
+    def run(self) -> Explored:
+        tallies = {}
+        for plan in self.job.plans:
+            tallies[plan.model.name] = self._plan(plan)
+            if self.stopped:
+                break
+        seconds = time.perf_counter() - self.started
+        return Explored(
+            self.job.name,
+            tallies,
+            list(self.violations),
+            self.recoverer.unit,
+            self.samples,
+            seconds,
+            {"recovering": self.store_seconds},
+        )
+
+    # --- one model -----------------------------------------------------------------------
+
+    def _plan(self, plan: Plan) -> Tally:
+        tally = Tally()
+        enumerator = Enumerator(
+            self.trace, plan.model, seed=self.job.seed, limits=self.job.limits, start=self.job.start
+        )
+        again: dict[int, _Rewritten] = {}
+        self.left = -1
+        self.patience = INTERRUPTIONS
+        for state in enumerator:
+            recovery = self._recovery(state)
+            self._judge(plan, state, recovery, None)
+            if self.stopped or self.left == 0:
+                break
+            self.left -= 1
+            if self.job.depth and _worth_crashing_again(state, recovery):
+                key = self.alike.representative(state.key)
+                if key not in again:
+                    count = max(recovery.matches)
+                    again[key] = _Rewritten(key, state.image(), state.event, state.losses(), count, [])
+                again[key].knowledge.append(state.knowledge)
+        tally.first = enumerator.counts
+        tally.first.exhausted = tally.first.exhausted and not self.stopped and self.left != 0
+        if not self.stopped and self.left < 0:
+            self._nested(plan, tally, list(again.values()), enumerator.seen, self.job.depth)
+        return tally
+
+    def _recovery(self, state: CrashState) -> Recovery:
+        """What recovery shows for this content; run once for all contents that it can't tell apart."""
+        known = self.known.get(state.key)
+        if known is not None:
+            return known
+        recovery, image = self.alike.find(state), None
+        if recovery is None:
+            image = state.image()
+            recovery = self._recover(image)
+            if self.recoverer.unit not in self.interrupted:  # otherwise nobody has watched
+                self.alike.learn(state, recovery, self.watch.stop())
+        self.known[state.key] = recovery
+        if not recovery.problem and recovery.matches and self.job.samples:
+            self._sample(state, image, recovery)
+        return recovery
+
+    def _recover(self, image: Image) -> Recovery:
+        self.recoverer.unit += 1
+        unit = self.recoverer.unit
+        if unit in self.interrupted:
+            how, detail = self.interrupted[unit]
+            self.patience -= INTERRUPTIONS if how == "hang" else 1
+            if self.patience <= 0:
+                self.left = 0
+            self.stopped = unit == max(self.interrupted) and len(self.interrupted) >= INTERRUPTIONS_IN_ALL
+            return Recovery(how, detail, wrote=True)
+        self.stopped = time.perf_counter() - self.started > self.job.seconds
+        self.materializer.place(image)
+        self.watch.start()
+        started = time.perf_counter()
+        recovery = self.recoverer.recover(self.oracle, self.spare)
+        self.store_seconds += time.perf_counter() - started
+        self.surroundings.restore()
+        return recovery
+
+    def _sample(self, state: CrashState, image: Image | None, recovery: Recovery) -> None:
+        """A reservoir, so that every state has the same chance, also those that were not run themselves."""
+        slot = len(self.samples)
+        if slot >= self.job.samples:
+            slot = self.sampling.randrange(len(self.known))
+        if slot < self.job.samples:
+            sample = Sample(image or state.image(), recovery.matches, self.job.name)
+            self.samples[slot : slot + 1] = [sample]
+
+    def _judge(self, plan: Plan, state: CrashState, recovery: Recovery, inside: _Inside | None) -> None:
+        known = state.knowledge
+        for promise in plan.promises:
+            admissible = window(promise, acknowledged=known.acknowledged, begun=known.begun, synced=known.synced)
+            violation = judge(self.oracle, recovery, admissible)
+            if violation is not None:
+                self._violated(plan, promise, state, recovery, violation, inside)
+
+    def _violated(
+        self,
+        plan: Plan,
+        promise: str,
+        state: CrashState,
+        recovery: Recovery,
+        violation: Violation,
+        inside: _Inside | None,
+    ) -> None:
+        trace = self.trace if inside is None else inside.trace
+        lost = Losses() if plan.model.survival is Survival.ALL_COMPLETED else state.losses()
+        event = _event_at_fault(plan.model, lost) if lost.damaged else last_call(trace, state.event)
+        site = site_of(trace, event)
+        group = (plan.model.name, promise, violation.kind, inside is not None)
+        found = Found(
+            plan.model.name,
+            plan.claim,
+            promise,
+            violation,
+            self.job.name,
+            state.event,
+            state.knowledge,
+            lost,
+            site,
+            state.image(),
+            recovery.recovered,
+            recovery.matches,
+            None if inside is None else inside.trace,
+            None if inside is None else inside.outer,
+            time.perf_counter() - self.started,
+            not lost.damaged and self.streak.goes_on(group, trace, state.event),
+        )
+        self.violations.add(found)
+        if self.left < 0:
+            self.left = self.job.after_violation
+        wanted = self.job.stop_at_first
+        if wanted is not None and wanted == (violation.kind, str(site)):
+            self.stopped = True
+
+    # --- crashes during recovery ---------------------------------------------------------
+
+    def _nested(
+        self,
+        plan: Plan,
+        tally: Tally,
+        states: list[_Rewritten],
+        seen: set[tuple[int, int, int, int]],
+        depth: int,
+    ) -> None:
+        """Record each recovery that wrote something, and crash in it, until the budget for it is spent."""
+        deeper: dict[int, _Rewritten] = {}
+        for rewritten in _spread(states):
+            if tally.nested.distinct >= self.job.limits.recovery_states:
+                tally.nested.exhausted = False
+                return
+            trace = self._recording(rewritten)
+            tally.recoveries_recorded += 1
+            blind = "the recovery could not be recorded" if trace is None else _unseen(trace)
+            if trace is None or blind:
+                tally.nested_blind = tally.nested_blind or blind
+                continue
+            inside = _Inside(trace, Outer(rewritten.event, rewritten.losses, trace.base))
+            for knowledge in dict.fromkeys(rewritten.knowledge):
+                self._nested_states(plan, tally, inside, knowledge, seen, deeper if depth > 1 else None)
+                if self.stopped or self.left == 0:
+                    tally.nested.exhausted = False
+                    return
+        if deeper:
+            self._nested(plan, tally, list(deeper.values()), seen, depth - 1)
+
+    def _nested_states(
+        self,
+        plan: Plan,
+        tally: Tally,
+        inside: _Inside,
+        knowledge: Knowledge,
+        seen: set[tuple[int, int, int, int]],
+        deeper: dict[int, _Rewritten] | None,
+    ) -> None:
+        enumerator = Enumerator(
+            inside.trace, plan.model, seed=self.job.seed, limits=self.job.limits, start=knowledge, seen=seen
+        )
+        for state in enumerator:
+            recovery = self._recovery(state)
+            self._judge(plan, state, recovery, inside)
+            if self.stopped or self.left == 0:
+                break
+            if deeper is not None and recovery.wrote and not recovery.problem and recovery.matches:
+                key, outer = self.alike.representative(state.key), inside.outer
+                if key not in deeper:
+                    count = max(recovery.matches)
+                    deeper[key] = _Rewritten(key, state.image(), outer.event, outer.losses, count, [])
+                deeper[key].knowledge.append(knowledge)
+        merge_counts(tally.nested, enumerator.counts)
+
+    def _recording(self, rewritten: _Rewritten) -> Trace | None:
+        """The trace of a recovery, recorded once for all models under which its state is legal."""
+        if rewritten.key not in self.recordings:
+            self.materializer.place(rewritten.image)
+            self.recordings.keep(rewritten.key, self.rerecorder.record(rewritten.image, rewritten.count))
+        return self.recordings.take(rewritten.key)
+
+
+class _Alike:
+    """Recoveries that hold for more states than the one that was run: those that differ in unopened files only."""
+
+    def __init__(self) -> None:
+        self._unopened: dict[frozenset[str], None] = {}
+        self._found: dict[tuple[frozenset[str], int], tuple[int, Recovery]] = {}
+        self._representative: dict[int, int] = {}
+
+    def find(self, state: CrashState) -> Recovery | None:
+        for paths in self._unopened:
+            reduced = state.key_without(paths)
+            if reduced is not None and (paths, reduced) in self._found:
+                key, recovery = self._found[paths, reduced]
+                self._representative[state.key] = key
+                return recovery
+        return None
+
+    def learn(self, state: CrashState, recovery: Recovery, opened: frozenset[str] | None) -> None:
+        names = state.file_names()
+        if opened is None or names is None:
+            return
+        paths = frozenset(path for path in names if path.rpartition("/")[2] not in opened)
+        reduced = state.key_without(paths) if paths else None
+        if reduced is not None:
+            self._unopened[paths] = None
+            self._found[paths, reduced] = (state.key, recovery)
+
+    def representative(self, key: int) -> int:
+        """The key of the state that was run for the state with this key."""
+        return self._representative.get(key, key)
+
+
+class _Recordings:
+    """Traces of recoveries by the key of the state they began with, as many as `ROOM_BYTES` hold."""
+
+    ROOM_BYTES = 64 * 2**20
+    EVENT_BYTES = 1024
+
+    def __init__(self) -> None:
+        self._traces: dict[int, Trace | None] = {}
+        self._used_bytes = 0
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._traces
+
+    def keep(self, key: int, trace: Trace | None) -> None:
+        if self._used_bytes > self.ROOM_BYTES:
+            self._traces.clear()
+            self._used_bytes = 0
+        self._traces[key] = trace
+        if trace is not None:
+            contents = sum(len(node.content) for node in trace.base.nodes.values())
+            self._used_bytes += contents + self.EVENT_BYTES * len(trace.events)
+
+    def take(self, key: int) -> Trace | None:
+        return self._traces[key]
+
+
+@dataclass(slots=True)
+class _Rewritten:
+    """A state that is crashed again, the number of operations it shows, and all that a client could know there."""
+
+    key: int
+    image: Image
+    event: int
+    losses: Losses
+    count: int
+    knowledge: list[Knowledge]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """A recovery that is being crashed, and the crash before it."""
+
+    trace: Trace
+    outer: Outer
+
+
+def _worth_crashing_again(state: CrashState, recovery: Recovery) -> bool:
+    """Where recovery wrote something, or may have left something for the operation after it to mend."""
+    interrupted = state.knowledge.begun > state.knowledge.acknowledged
+    return (recovery.wrote or interrupted) and not recovery.problem and bool(recovery.matches)
+
+
+def _unseen(trace: Trace) -> str:
+    """What makes a trace worth nothing; empty if nothing does."""
+    return next((item.detail for item in trace.unseen if item.what not in HARMLESS), "")
+
+
+def _spread(states: list[_Rewritten]) -> Iterator[_Rewritten]:
+    """All of them, the first ones from all parts of the run: a budget may not suffice for every one."""
+    for start in range(_STRIDE):
+        yield from states[start::_STRIDE]
+
+
+def _event_at_fault(model: PersistenceModel, lost: Losses) -> int:
+    """The call to name: the first that was lost, but where everything unsynced is lost the last one.
+
+    Of a smallest set of losses the first is the one that others were built on. The states of maximum loss
+    are no smallest sets: what was lost besides is mostly preparation for the last call.
+    """
+    return max(lost.damaged) if model.survival is Survival.ONLY_SYNCED else min(lost.damaged)
+
+
+def _load(file: str) -> Trace:
+    with open(file, "rb") as stream:
+        trace: Trace = pickle.load(stream)
+    return trace
+
+
+def merge_counts(total: Counts, more: Counts) -> None:
+    """Add up counts of several enumerations; exhausted only if all were."""
+    total.generated += more.generated
+    total.distinct += more.distinct
+    total.crash_points += more.crash_points
+    total.exhausted = total.exhausted and more.exhausted
+    total.pending_most = max(total.pending_most, more.pending_most)
+
+
+def spare_operations(model: Any, trace: Trace) -> tuple[Any, ...]:
+    """Operations to go on with after the last one of a workload: new values, or ones that worked before."""
+    if model is KEY_VALUE:
+        return (Put("k1", "after the last one"), Put("k4", "and one more"))
+    if model is DOCUMENT:
+        return (Save({"after": "the last one"}), Save({"and": "one more"}))
+    if model is LOG:
+        return (Append("after the last one"), Append("and one more"))
+    worked = [operation for index, operation in enumerate(trace.operations) if index not in trace.errors]
+    return tuple(worked[:2])

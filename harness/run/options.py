@@ -1,0 +1,73 @@
+"""What a run is asked to do, and the profiles."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.crash.states import Limits
+from harness.explore.workloads import Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much to try. Budgets count workloads, states and samples; `seconds` is only a backstop."""
+
+    name: str
+    extent: Extent
+    limits: Limits
+    recovery_depth: int
+    samples: int
+    seconds: float
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0),
+        Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 20_000, 1_000), 1, 6, 900.0),
+        Profile(
+            "exhaustive",
+            Extent(600, (20, 40, 60), large=True),
+            Limits(100_000, 2_000, 5_000_000),
+            2,
+            24,
+            36_000.0,
+        ),
+    )
+}
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of `harness certify`. `time_limit_s` is for one call into the store."""
+
+    profile: str = "standard"
+    scenarios: tuple[str, ...] = ()
+    seed: int = 0
+    jobs: int = field(default_factory=_cores)
+    time_limit_s: float = 10.0
+    reports: Path | None = None
+    resume: bool = False
+    survey: bool = False
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise UsageError(f"there is no profile {self.profile!r}: say one of {', '.join(PROFILES)}.")
+        if self.jobs < 1:
+            raise UsageError(f"--jobs {self.jobs} leaves nobody to work: say 1 or more.")
+        if not self.time_limit_s > 0:
+            raise UsageError(
+                f"--time-limit {self.time_limit_s:g} leaves no time: say how many seconds, above 0."
+            )
+
+    @property
+    def budget(self) -> Profile:
+        return PROFILES[self.profile]

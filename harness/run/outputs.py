@@ -1,0 +1,103 @@
+"""Where the results of `harness certify` go: JSON, HTML and JUnit in the report directory, annotations in CI."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.evidence import Certificate
+from harness.report import github
+from harness.report.html import render_html
+from harness.report.junit import render_junit
+from harness.run.encoding import file_name
+
+
+def require_writable(directory: Path) -> None:
+    """Make the report directory. Raises `UsageError` if nothing can be written there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return
+    except OSError as error:
+        raise UsageError(
+            f"{directory} can't be written to ({error.strerror}): name another directory with --reports."
+        ) from None
+
+
+def require_file(target: Path) -> None:
+    """Raise `UsageError` if `target` can't be written: before a run, not after it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        missing = not target.exists()
+        if missing or target.is_file() or target.is_dir():  # a pipe would wait for its reader
+            with open(target, "a", encoding="utf-8"):
+                pass
+        if missing:
+            target.unlink()
+    except OSError as error:
+        raise UsageError(f"{target} can't be written ({error.strerror}): name another file with --json.") from None
+
+
+def write_reports(certificates: Sequence[Certificate], directory: Path) -> list[Path]:
+    """Write certificate and page of each store, and one JUnit file; the paths written."""
+    written = []
+    for name, certificate in zip(file_names(certificates), certificates, strict=True):
+        document = json.dumps(certificate.to_json(), indent=2, ensure_ascii=False)
+        written.append(_write(directory / f"{name}.json", document + "\n"))
+        written.append(_write(directory / f"{name}.html", render_html(certificate)))
+    written.append(_write(directory / "junit.xml", render_junit(certificates)))
+    return written
+
+
+def file_names(certificates: Sequence[Certificate]) -> list[str]:
+    """A file name for each store, each only once."""
+    names: list[str] = []
+    for certificate in certificates:
+        name = file_name(certificate.store)
+        while name in names:
+            name += "-2"
+        names.append(name)
+    return names
+
+
+def write_json(certificates: Sequence[Certificate], target: Path) -> None:
+    """`--json`: an object for one adapter, a list for several."""
+    documents = [certificate.to_json() for certificate in certificates]
+    document = documents[0] if len(documents) == 1 else documents
+    _write(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(
+            f"{path} can't be written ({error.strerror}): name another place with --reports or --json."
+        ) from None
+    return path
+
+
+def annotate(certificates: Sequence[Certificate]) -> None:
+    """On GitHub Actions: findings at their source lines, and a job summary."""
+    if not os.environ.get("GITHUB_ACTIONS"):
+        return
+    for line in github.annotations(certificates):
+        print(line, file=sys.stdout)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        _summarize(certificates, summary)
+
+
+def _summarize(certificates: Sequence[Certificate], file: str) -> None:
+    """A summary that can't be written is no reason to change the verdict."""
+    try:
+        with open(file, "a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(github.job_summary(certificates))
+    except OSError as error:
+        print(f"harness: no job summary: {file} can't be written ({error.strerror}).", file=sys.stderr)

@@ -1,0 +1,22 @@
+"""The scenarios that this version has."""
+
+from __future__ import annotations
+
+from harness.core.errors import UsageError
+from harness.core.scenario import Scenario
+from scenarios import power_loss, process_crash
+
+SCENARIOS: tuple[Scenario, ...] = (*process_crash.SCENARIOS, *power_loss.SCENARIOS)
+
+
+def scenario_names() -> list[str]:
+    return [scenario.name for scenario in SCENARIOS]
+
+
+def selected(names: tuple[str, ...]) -> tuple[Scenario, ...]:
+    """The scenarios of these names, all if there is none. Raises `UsageError` for an unknown one."""
+    known = scenario_names()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no scenario {name!r}: say one of {', '.join(known)}.")
+    return tuple(scenario for scenario in SCENARIOS if not names or scenario.name in names)

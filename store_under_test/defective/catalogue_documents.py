@@ -1,0 +1,130 @@
+"""Document and key-value stores, one defect each."""
+
+from __future__ import annotations
+
+from store_under_test.defective.catalogue import Row
+
+BOTH = ("process_crash", "power_loss")
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        id="D01",
+        module="d01_in_place_document",
+        defect="open(\"w\") and dump in place",
+        faults=("K", "KW"),
+        claims=BOTH,
+        kinds=("cannot_open", "torn_operation", "lost_acknowledged"),
+    ),
+    Row(
+        id="D02",
+        module="d02_rename_without_fsync",
+        defect="temporary file and rename, never fsynced",
+        faults=("RO", "GB", "NUL"),
+        claims=("power_loss",),
+        kinds=("cannot_open", "torn_operation", "lost_acknowledged"),
+    ),
+    Row(
+        id="D03",
+        module="d03_no_directory_fsync",
+        defect="directory not fsynced after the rename",
+        faults=("DE",),
+        claims=("power_loss",),
+        kinds=("lost_acknowledged",),
+    ),
+    Row(
+        id="D04",
+        module="d04_fsync_of_wrong_descriptor",
+        defect="fsync of the wrong descriptor",
+        faults=("RO",),
+        claims=("power_loss",),
+        kinds=("cannot_open", "lost_acknowledged"),
+    ),
+    Row(
+        id="D06",
+        module="d06_rename_inside_with",
+        defect="rename inside the with, buffer flushed after it",
+        faults=("K",),
+        claims=BOTH,
+        kinds=("cannot_open", "torn_operation", "lost_acknowledged"),
+    ),
+    Row(
+        id="D07",
+        module="d07_move_across_file_systems",
+        defect="temporary file on another file system, so shutil.move copies",
+        faults=("K", "KW"),
+        claims=BOTH,
+        kinds=("cannot_open", "torn_operation", "lost_acknowledged"),
+    ),
+    Row(
+        id="D10",
+        module="d10_backup_rename_leaves_gap",
+        defect="primary renamed to backup, then temporary to primary; the loader ignores the backup",
+        faults=("K",),
+        claims=BOTH,
+        kinds=("lost_acknowledged",),
+    ),
+    Row(
+        id="D12",
+        module="d12_backup_copied_without_fsync",
+        defect="backup copied without fsync, then primary rewritten in place",
+        faults=("RO",),
+        claims=("power_loss",),
+        kinds=("cannot_open", "lost_acknowledged"),
+    ),
+    Row(
+        id="D19",
+        module="d19_recovery_deletes_only_copy",
+        defect="recovery deletes a temporary file that is the only good copy",
+        faults=("K",),
+        claims=BOTH,
+        kinds=("lost_acknowledged",),
+    ),
+    Row(
+        id="D31",
+        module="d31_newest_slot_by_modification_time",
+        defect="two slots, the newer by modification time",
+        faults=("K", "TORN"),
+        claims=BOTH,
+        kinds=("cannot_open", "lost_acknowledged"),
+    ),
+    Row(
+        id="D33",
+        module="d33_redo_without_truncation",
+        defect="rewritten in place by recovery, not truncated",
+        faults=("K",),
+        claims=BOTH,
+        kinds=("cannot_open",),
+    ),
+    Row(
+        id="D36",
+        module="d36_stale_lock_file",
+        defect="lock file left behind blocks reopening",
+        faults=("K",),
+        claims=BOTH,
+        kinds=("cannot_open",),
+    ),
+    Row(
+        id="D37",
+        module="d37_durable_on_an_interval",
+        defect="flushes on an interval, claims durable",
+        faults=("PL",),
+        claims=("power_loss",),
+        kinds=("lost_acknowledged",),
+    ),
+    Row(
+        id="D39",
+        module="d39_repair_in_place",
+        defect="recovery repairs in place",
+        faults=("K2",),
+        claims=BOTH,
+        kinds=("lost_acknowledged",),
+    ),
+    Row(
+        id="M01",
+        module="m01_metrics_without_directory_fsync",
+        defect="careful JSON store, directory never fsynced",
+        faults=("DE",),
+        claims=("power_loss",),
+        kinds=("lost_acknowledged",),
+    ),
+)

@@ -1,0 +1,199 @@
+"""Stores that hide, hang, fork, exit or watch: none passes that loses data, none fails that is sound."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.errors import UsageError
+from harness.core.verdict import Verdict
+from harness.report.console import certificate_text
+from harness.report.html import render_html
+from harness.report.junit import render_junit
+from tests.stores.conduct import certified, reasons, small_runs, spec, verdicts
+
+KILL = "process-crash"
+POWER = "power-loss"
+SHORT_LIMIT_S = 0.4
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_runs(monkeypatch)
+
+
+# --- what is hidden ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["WatchesEnvironment", "WatchesPath", "WatchesArguments"])
+def test_a_store_that_behaves_when_it_is_tested_is_still_found_out(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of test tools, the path and the arguments do not tell a store who runs it."""
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "x")
+    monkeypatch.setenv("HARNESS_RUNS", "1")
+
+    certificate = certified(spec(store), KILL)
+
+    assert certificate.verdict is Verdict.FAIL
+    assert [finding.kind for finding in certificate.findings] == ["cannot_open"]
+
+
+def test_a_cache_in_a_module_hides_no_loss() -> None:
+    """What a process remembers is not on the disk: fresh interpreters disagree, and nothing passes."""
+    certificate = certified(spec("ModuleCache"), KILL)
+
+    assert certificate.verdict is not Verdict.PASS
+
+
+# --- what the recorder does not see -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("store", "reason", "remedy"),
+    [
+        ("Database", "sqlite3 has the database pairs.db open", "strace"),
+        ("Mapped", "mapped for writing", "FUSE"),
+        ("Subprocess", "subprocess", "strace"),
+        ("Forks", "fork", "strace"),
+    ],
+)
+def test_what_the_recorder_cannot_see_is_unknown(store: str, reason: str, remedy: str) -> None:
+    """Neither PASS nor FAIL; the certificate says what was hidden, and which recorder would see it."""
+    certificate = certified(spec(store), KILL)
+
+    assert certificate.verdict is Verdict.UNKNOWN and not certificate.findings
+    assert reason in reasons(certificate) and remedy in reasons(certificate)
+
+
+def test_a_sync_by_ctypes_is_no_missing_sync() -> None:
+    """A loss of power stays undecided, a kill is judged as ever."""
+    certificate = certified(spec("SyncByCtypes"), KILL, POWER)
+
+    assert verdicts(certificate) == {"process_crash": Verdict.PASS, "power_loss": Verdict.UNKNOWN}
+    assert "the C function fsync was looked up" in reasons(certificate)
+    assert not certificate.findings
+
+
+def test_a_sync_bound_at_import_is_seen() -> None:
+    """`from os import fsync` in a store is recorded like any other fsync."""
+    assert certified(spec("ImportedSync"), POWER).verdict is Verdict.PASS
+
+
+# --- what does not come back ------------------------------------------------------------------
+
+
+def test_a_recovery_that_hangs_is_a_finding() -> None:
+    """The search ends, although every recovery from such a state would hang."""
+    certificate = certified(spec("HangsInOpen"), KILL, time_limit_s=SHORT_LIMIT_S)
+
+    [finding] = certificate.findings
+    assert certificate.verdict is Verdict.FAIL
+    assert (finding.kind, finding.confirmed) == ("hang", True)
+    assert "opening the store did not return" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("ExitsInOpen", "opening the store ended its process"),
+        ("SystemExitInOpen", "opening the store raised SystemExit: locked"),
+        ("TakesMemory", "opening the store raised MemoryError"),
+    ],
+)
+def test_a_recovery_that_ends_its_process_is_a_finding(store: str, told: str) -> None:
+    """Also one that asks for all memory."""
+    certificate = certified(spec(store), KILL)
+
+    [finding] = certificate.findings
+    assert certificate.verdict is Verdict.FAIL
+    assert (finding.kind, finding.confirmed) == ("cannot_open", True)
+    assert told in finding.summary
+
+
+def test_a_store_that_can_not_be_opened_twice_fails() -> None:
+    """A reopening that fails without any fault ends the workload, and the crash states show the damage."""
+    certificate = certified(spec("CannotReopen"), KILL)
+
+    assert certificate.verdict is Verdict.FAIL
+    assert "cannot_open" in {finding.kind for finding in certificate.findings}
+
+
+# --- bad guests -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["Talks", "ChangesProcess", "BackgroundWriter", "AbsolutePaths", "CounterStore"])
+def test_a_sound_store_passes_however_it_behaves(store: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Noise, process-wide settings, threads, absolute paths and a model of its own are no defects."""
+    certificate = certified(spec(store), KILL)
+
+    assert certificate.verdict is Verdict.PASS and not certificate.findings
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_thread_that_writes_after_the_acknowledgement_is_too_late() -> None:
+    """What a thread has yet to write when the client is told is lost in a crash."""
+    certificate = certified(spec("LateWriter"), KILL)
+
+    assert certificate.verdict is Verdict.FAIL
+    assert {finding.kind for finding in certificate.findings} == {"lost_acknowledged"}
+    assert not any(row.deterministic for row in certificate.evidence)
+
+
+def test_a_thread_that_goes_on_after_close_fails_nobody() -> None:
+    """What it writes can't be told from what others would write: nothing is decided."""
+    certificate = certified(spec("Ticker"), KILL)
+
+    assert certificate.verdict is Verdict.UNKNOWN and not certificate.findings
+
+
+def test_markup_stays_text() -> None:
+    """Names and values of a store are shown, never obeyed, in any report."""
+    certificate = certified(spec("MarkedStore"), KILL)
+    page, junit = render_html(certificate), render_junit([certificate])
+
+    assert certificate.verdict is Verdict.FAIL
+    assert "<script>alert(1)" not in page and "<script>alert(1)" not in junit
+    assert "<script>alert(1)</script>[bold]" in certificate_text(certificate)
+
+
+# --- what cannot run --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("NeverAcknowledges", "every operation failed without any fault (Put("),
+        ("TakesNothing", "there was no operation that it takes"),
+        ("ExitsInApply", "raised SystemExit: 0"),
+        ("DiesInApply", "an operation ended its process without any fault (SIGSEGV"),
+        ("CannotOpenEmpty", "can't open a new store (line "),
+        ("CannotBeRead", "can't read a new store (line "),
+        ("ReadsLazily", "can't read a new store: TypeError: cannot pickle 'generator' object."),
+        ("CannotBeClosed", "can't close the store (line "),
+        ("NeedsArguments", "can't be constructed without arguments"),
+        ("RaisesInConstructor", "ConnectionError: no server."),
+        ("StepRaises", "model can't follow its own operations (line "),
+        ("EqualRaises", "ArithmeticError: cannot compare."),
+        ("ExamplesRaise", "model gives no workload (line "),
+        ("LocalOperations", "model gives no workload: "),
+    ],
+)
+def test_an_adapter_that_cannot_run_is_told_so(store: str, told: str) -> None:
+    """One sentence, that names the line of the user's code where there is one, and none of ours."""
+    with pytest.raises(UsageError) as raised:
+        certified(spec(store), KILL)
+
+    sentence = str(raised.value)
+    assert told in sentence
+    assert "\n" not in sentence and "harness/run" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("NeverReturns", "an operation did not return without any fault"),
+        ("HangsInFirstOpen", "opening the store did not return without any fault"),
+    ],
+)
+def test_an_adapter_that_hangs_without_any_fault_is_told_so(store: str, told: str) -> None:
+    """A hang before any fault is no finding."""
+    with pytest.raises(UsageError, match=told):
+        certified(spec(store), KILL, time_limit_s=SHORT_LIMIT_S)

@@ -1,0 +1,140 @@
+"""The verdict on standard output."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+
+import pytest
+
+from harness.core.trace import CallSite
+from harness.report import print_certificate, story_text
+from harness.report.console import certificate_text
+from tests.golden.sample import SAMPLES, failing, hostile, passing
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _no_colour_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def _printed(stream: io.StringIO, name: str = "failing") -> str:
+    print_certificate(SAMPLES[name](), stream)
+    return stream.getvalue()
+
+
+def test_broken_promise_is_told_as_a_short_program() -> None:
+    """Summary, source line, program, loss, fix and replay command, in this order."""
+    text = certificate_text(failing())
+    places = [
+        text.index(part)
+        for part in (
+            "2 of 5 promises broken",
+            "power_loss     acknowledged",
+            "An acknowledged save is gone",
+            "src/dashboard/metrics.py:61",
+            "Save({'agents': {}",
+            "power lost here",
+            "crash     after: Save #2",
+            "lost      the new directory entry",
+            "fix       Sync the directory",
+            "replay    harness replay",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_passing_certificate_is_short() -> None:
+    """Without findings: the verdict, the claims, what was not exercised, and the counts."""
+    text = certificate_text(passing())
+    assert len(text.splitlines()) == 11
+    assert "\u2713 no violation power_loss" in text
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_colour_where_the_stream_is_no_terminal(name: str) -> None:
+    """A pipe or a file gets plain text."""
+    assert "\x1b" not in _printed(io.StringIO(), name)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_terminal_gets_the_same_text_in_colour(name: str) -> None:
+    """Colours add nothing and hide nothing."""
+    text = _printed(Terminal(), name)
+    assert ANSI.search(text)
+    plain = [line.rstrip() for line in certificate_text(SAMPLES[name]()).splitlines()]
+    assert [line.rstrip() for line in ANSI.sub("", text).splitlines()] == plain
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR wins over the terminal."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in _printed(Terminal())
+
+
+def test_icons_become_escapes_where_the_encoding_lacks_them() -> None:
+    """An ASCII stream gets escapes, not an exception."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", newline="")
+    print_certificate(failing(), stream)
+    stream.flush()
+    assert raw.getvalue().startswith(b"\\u2717 metrics")
+
+
+def test_hostile_text_cannot_start_a_line() -> None:
+    """No line can be taken for a workflow command, and every character is visible."""
+    hostile_ = hostile()
+    finding = hostile_.findings[0]
+    assert finding.story is not None
+    views = tuple(
+        dataclasses.replace(view, path=path)
+        for view, path in zip(finding.story.files_written * 2, ("::error::a", "::error::b"), strict=True)
+    )
+    story = dataclasses.replace(finding.story, files_written=views, lost=("::error::a", "::error::b"))
+    finding = dataclasses.replace(finding, story=story, kind="::error::kind", operations=("::error::a",))
+    lines = certificate_text(dataclasses.replace(hostile_, findings=(finding,))).split("\n")
+    assert not [line for line in [*lines, *story_text(finding).split("\n")] if line.strip().startswith("::")]
+    assert all(line.isprintable() for line in lines)
+
+
+def test_story_of_a_bare_finding() -> None:
+    """A finding without story, call site or models still has its lines."""
+    bare = dataclasses.replace(failing().findings[0], story=None, call_site=None, persistence_models=())
+    assert story_text(bare).splitlines()[1:3] == ["  broken    power_loss (scenario power-loss)", "  program"]
+
+
+def test_story_without_fix_and_before_the_first_call() -> None:
+    """A crash before everything names no call; a story without a fix has no line for it."""
+    story = failing().findings[0].story
+    assert story is not None
+    spare = dataclasses.replace(story, fix=None, crash_after=-1, lost=())
+    text = story_text(dataclasses.replace(failing().findings[0], story=spare))
+    assert "    --  power lost here\n" in text
+    assert "  fix" not in text and "  lost" not in text and "  crash     " not in text
+
+
+def test_reopenings_and_crashes_of_a_program_have_no_number() -> None:
+    """Operations keep the numbers of the timeline, whatever happens between them."""
+    first, second = failing().findings[0].operations
+    steps = (first, "Reopen()", second, "<crash>", "<crash during recovery>")
+    text = story_text(dataclasses.replace(failing().findings[0], operations=steps))
+    assert "    --  close and open again\n     2  Save({'agents': {'ada'" in text
+    assert "# acknowledged\n    --  crash\n    --  crash during recovery\n  crash     after: Save #2" in text
+    assert "power lost here" not in text
+
+
+def test_long_programs_are_cut() -> None:
+    """A program of hundreds of operations is shown in part, with the number of what is missing."""
+    long = dataclasses.replace(failing().findings[0], operations=("Put('a', '1')",) * 100)
+    assert "(40 more)" in story_text(long)
+    assert str(CallSite("a.py", 1, "f")) == "a.py:1 in f"

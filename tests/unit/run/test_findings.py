@@ -1,0 +1,166 @@
+"""From violations to findings: merged, shortened, confirmed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Put
+from harness.core.errors import UsageError
+from harness.core.persistence import PROCESS_CRASH
+from harness.core.trace import CallSite, empty_image
+from harness.core.workload import Reopen, Workload
+from harness.crash.losses import Losses
+from harness.crash.states import Knowledge
+from harness.judge.classify import Violation
+from harness.record import uninstall
+from harness.run import findings
+from harness.run.exploring import Found, Plan
+from harness.run.findings import Case, confirmed, easiest, grouped, interrupts, reduced
+from harness.run.pool import Interrupted
+from tests.stores.conduct import small_runs
+from tests.stores.honest import InPlace, Sound
+from tests.stores.local import Local
+
+KILL = Plan(PROCESS_CRASH, "process_crash", ("acknowledged",))
+LONG = Workload("long-0", (Put("a", "1"), Reopen(), Put("b", "2"), Put("c", "3")))
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    small_runs(monkeypatch)
+    yield
+    uninstall()
+
+
+def case(kind: str = "phantom", line: int = 1, model: str = "strict", begun: int = 1, **more: Any) -> Case:
+    claim = "process_crash" if model == "process-crash" else "power_loss"
+    found = Found(
+        *(model, claim, "acknowledged", Violation(kind, "it is so"), "short-0", 3, Knowledge(begun=begun), Losses()),
+        *(CallSite("store.py", line, "write"), empty_image(), None, ()),
+        **more,
+    )
+    return Case(found, Workload("short-0", (Put("a", "1"),)), "0.trace", KILL, 1, claim)
+
+
+# --- merged -----------------------------------------------------------------------------------
+
+
+def test_what_shares_kind_and_call_site_is_one_finding() -> None:
+    """It lists all models in their order, and the easiest case tells the story."""
+    members = [case(model="strict", begun=3, seconds=2.0), case(model="process-crash", begun=2, seconds=5.0)]
+
+    [group] = grouped(members, ["process-crash", "strict"])
+
+    assert group.models == ("process-crash", "strict")
+    assert group.claims == ("process_crash", "power_loss") and group.scenarios == group.claims
+    assert (group.best, group.seconds) == (members[1], 2.0)
+
+
+def test_another_line_or_another_kind_is_another_finding() -> None:
+    """The easiest of a claim comes first."""
+    groups = grouped([case(begun=4), case(kind="hang", begun=2), case(line=2, begun=3)], ["strict"])
+
+    assert [group.best.found.knowledge.begun for group in groups] == [2, 3, 4]
+
+
+def test_the_easiest_of_the_same_kind_is_taken() -> None:
+    """Or none, if it does not happen at all."""
+    found = [case(begun=3).found, case(begun=1).found, case(line=2).found]
+
+    assert easiest(found, case().key) is found[1]
+    assert easiest(found, ("hang", "")) is None
+
+
+# --- shortened --------------------------------------------------------------------------------
+
+
+def test_a_long_workload_is_reduced_to_what_is_needed(tmp_path: Path) -> None:
+    """One operation suffices to lose an in-place write."""
+    local: Any = Local(InPlace, tmp_path)
+    [long] = local.cases(LONG, KILL)
+
+    short = reduced(local, long)
+
+    assert len(short.workload.steps) == 1 and short.key == long.key
+    assert short.workload.name == "long-0-reduced"
+
+
+def test_steps_that_a_store_needs_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workload that can't be recorded, or shows nothing, is no shorter counterexample."""
+    local: Any = Local(InPlace, tmp_path)
+    [long] = local.cases(LONG, KILL)
+
+    def refuse(workloads: list[Workload]) -> Any:
+        raise UsageError("not without that")
+
+    local_class = type("Refusing", (Local,), {"record": staticmethod(refuse)})
+    folder = tmp_path / "refusing"
+    folder.mkdir()
+    assert reduced(local_class(InPlace, folder), long) is long
+    sound = tmp_path / "sound"
+    sound.mkdir()
+    assert reduced(Local(Sound, sound), long) is long  # type: ignore[arg-type]
+
+
+def test_a_workload_of_which_nothing_is_left_is_none(tmp_path: Path) -> None:
+    """Reopening alone shows nothing."""
+    local: Any = Local(InPlace, tmp_path)
+    [found] = local.cases(Workload("long-0", (Put("a", "1"), Reopen())), KILL)
+
+    assert reduced(local, found).workload.steps == (Put("a", "1"),)
+
+
+def test_each_try_of_a_hang_costs_its_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So there are only a few."""
+    tried: list[Any] = []
+    monkeypatch.setattr(findings, "_again", lambda *arguments: tried.append(arguments))
+    workload = Workload("long-0", tuple(Put("a", str(number)) for number in range(60)))
+    hanging = dataclasses.replace(case(kind="hang"), workload=workload)
+
+    assert reduced(None, hanging) is hanging  # type: ignore[arg-type]
+    assert len(tried) == findings.REDUCTIONS_OF_A_HANG
+    reduced(None, dataclasses.replace(case(), workload=workload))  # type: ignore[arg-type]
+    assert len(tried) == findings.REDUCTIONS_OF_A_HANG + findings.REDUCTIONS
+
+
+# --- confirmed --------------------------------------------------------------------------------
+
+
+def test_a_violation_is_confirmed_if_it_happens_again(tmp_path: Path) -> None:
+    """And not, if a fresh interpreter shows nothing."""
+    local: Any = Local(InPlace, tmp_path)
+    [found] = local.cases(Workload("short-0", (Put("a", "1"),)), KILL)
+    assert confirmed(local, found, InPlace).again
+
+    class Mended(InPlace):
+        def read(self, path: Path) -> dict[str, str]:
+            return super().read(path) if path.exists() and path.stat().st_size else {}
+
+    local.adapter = Mended
+    again = confirmed(local, found, Mended)
+    assert (again.again, again.detail) == (False, "no violation")
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "again"),
+    [
+        ("hang", "hang", True),
+        ("hang", "died", False),
+        ("cannot_open", "died", True),
+        ("not_writable", "died", True),
+        ("phantom", "died", False),
+        ("cannot_open", "hang", False),
+    ],
+)
+def test_a_recovery_that_does_not_end_confirms_its_own_kind(kind: str, how: Any, again: bool, tmp_path: Path) -> None:
+    """A hang a hang, and a dead process what fails."""
+    outcome = Interrupted(1, "opening the store", how, "SIGKILL", "")
+    local: Any = Local(Sound, tmp_path, judged=outcome)
+
+    assert interrupts(kind, outcome) is again
+    assert confirmed(local, case(kind=kind), Sound).again is again

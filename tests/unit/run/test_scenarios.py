@@ -1,0 +1,31 @@
+"""The scenarios by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import UsageError
+from harness.run.scenarios import SCENARIOS, scenario_names, selected
+
+
+def test_an_unknown_name_is_refused() -> None:
+    """With the names that there are."""
+    with pytest.raises(UsageError, match="there is no scenario 'power': say one of process-crash, "):
+        selected(("process-crash", "power"))
+
+
+def test_no_name_means_all() -> None:
+    """And a name means that one, whatever the order and however often it is said."""
+    assert selected(()) == SCENARIOS
+    assert [item.name for item in selected(("power-loss", "process-crash", "power-loss"))] == [
+        "process-crash",
+        "power-loss",
+    ]
+
+
+def test_every_scenario_has_a_name_of_its_own_and_says_what_it_does() -> None:
+    """A claim, faults, a sentence."""
+    assert len(set(scenario_names())) == len(SCENARIOS)
+    for scenario in SCENARIOS:
+        assert scenario.claim in ("process_crash", "power_loss") and scenario.tries and scenario.faults
+        assert scenario.family in ("short", "long", "large")

@@ -1,0 +1,77 @@
+"""The stamped record: of this version, in agreement with the catalogue, and what is published from it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import harness
+from harness.run.zoo import zoo_record
+from store_under_test.defective.catalogue import rows
+from tests.zoo.detection import is_sound
+from tests.zoo.hunting import known_survivors
+from tests.zoo.mutants import mutants
+from tests.zoo.publishing import (
+    DOCUMENT,
+    README,
+    readme_block,
+    source_digest,
+    with_block,
+)
+
+TEXT = "before\n<!-- zoo:begin -->\nold\n<!-- zoo:end -->\nafter\n"
+
+
+def test_the_record_is_of_this_version_and_agrees_with_the_catalogue() -> None:
+    """Every certificate carries these numbers: they are from a run over all rows of today."""
+    record = zoo_record()
+
+    assert record["version"] == harness.__version__
+    assert record["planted"] == sum(not is_sound(row) for row in rows())
+    assert record["sound"] == sum(is_sound(row) for row in rows())
+    assert 0 <= record["caught"] <= record["planted"]
+    assert 0 <= record["false_alarms"] <= record["sound"]
+    assert re.fullmatch(r"[0-9a-f]{64}", record["source_digest"])
+
+
+def test_the_mutants_of_the_record_are_those_of_today_and_all_accounted_for() -> None:
+    """Caught, or explained in the table of survivors. A record without them claims nothing about mutants."""
+    counts = zoo_record().get("mutants")
+    if counts is None:
+        assert "mutants" not in README.read_text(encoding="utf-8").lower()
+        return
+    survived = counts["equivalent"] + counts["not_applicable"] + counts["blind_spots"]
+
+    assert counts["generated"] == len(mutants()) == counts["caught"] + survived
+    assert survived == len(known_survivors())
+    assert sum(counts["by_kind"].values()) == counts["caught"]
+
+
+def test_the_document_lists_every_row() -> None:
+    """A row that was added after the run is missing there."""
+    listed = set(re.findall(r"^\| ([A-Z]\d+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))
+    assert listed == {row.id for row in rows()}
+
+
+def test_the_readme_tells_the_numbers_of_the_record() -> None:
+    """The block was written from this record, not by hand."""
+    text = README.read_text(encoding="utf-8")
+    assert with_block(text, "zoo", readme_block(zoo_record())) == text
+
+
+def test_a_block_is_replaced_and_nothing_else() -> None:
+    """What stands around the two comments stays."""
+    assert with_block(TEXT, "zoo", "new") == TEXT.replace("old", "new")
+
+
+def test_the_digest_changes_with_a_module_and_not_with_the_record(tmp_path: Path) -> None:
+    """A record is stamped with the code that made it; the record itself is no part of that."""
+    (tmp_path / "harness").mkdir()
+    module, record = tmp_path / "harness" / "a.py", tmp_path / "harness" / "zoo_run.json"
+    module.write_text("x = 1\n")
+    first = source_digest(tmp_path)
+    record.write_text("{}")
+    unchanged = source_digest(tmp_path)
+    module.write_text("x = 2\n")
+
+    assert first == unchanged != source_digest(tmp_path)

@@ -1,0 +1,42 @@
+"""The harness catches every planted defect at the line that holds it, and is quiet about sound stores."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from store_under_test.defective.catalogue import Row, rows
+from tests.zoo.detection import certify, detection, is_sound
+
+#: Under xdist the rows run side by side already.
+JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+#: A whole certification is one test: on a busy machine it may take minutes.
+pytestmark = pytest.mark.timeout(900)
+DEFECTIVE = [row for row in rows() if not is_sound(row)]
+SOUND = [row for row in rows() if is_sound(row)]
+
+
+def name(row: Row) -> str:
+    return row.id
+
+
+@pytest.mark.parametrize("row", DEFECTIVE, ids=name)
+def test_a_planted_defect_is_caught(row: Row) -> None:
+    """Its claims fail, and a confirmed finding of an expected kind names the line of the defect."""
+    result = detection(row, certify(row, profile="standard", seed=0, jobs=JOBS))
+
+    assert result.objections == ()
+    assert result.hit is not None and result.hit.seconds_to_find >= 0
+
+
+@pytest.mark.parametrize("row", SOUND, ids=name)
+def test_a_sound_store_raises_no_alarm(row: Row) -> None:
+    """Every claim passes under every preset, and there is no finding."""
+    assert detection(row, certify(row, profile="standard", seed=0, jobs=JOBS)).objections == ()
+
+
+@pytest.mark.parametrize("row", SOUND, ids=name)
+def test_a_sound_store_raises_no_alarm_with_another_seed(row: Row) -> None:
+    """Other workloads, other samples, the same silence."""
+    assert detection(row, certify(row, profile="quick", seed=20_240_229, jobs=JOBS)).objections == ()
