@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.record import audit, children, files, tap
+from harness.record import audit, children, files, native, tap
 from harness.record.references import Rebinding, describe
 
 _SUPPORT_SETS = ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids")
@@ -74,6 +74,7 @@ def rebind() -> list[str]:
         found = (describe(holder, originals) for holder in rebinding.left)
         _INSTALLED.left = sorted({text for text in found if text is not None})
         _INSTALLED.modules_seen = len(sys.modules)
+        native.libraries_that_sync()  # what it reads it remembers, and so does every child that is forked later
     return list(_INSTALLED.left)
 
 

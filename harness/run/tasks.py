@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.crash.materialize import Materializer
-from harness.record import install
+from harness.record import install, rebind
 from harness.run.exploring import Explored, ExploreJob, Explorer
 from harness.run.judging import Judged, JudgeJob, judge_again
 from harness.run.loading import load_adapter
@@ -35,6 +35,7 @@ class Context:
 def prepare(setup: Setup) -> Context:
     install()
     adapter, misuse = _loaded(setup.adapter)
+    rebind()  # once here, and not in every child that is forked from here
     directory = Path(setup.directory)
     if setup.extra.get("separate"):  # without a mount of its own each worker needs a directory of its own
         directory = directory / str(os.getpid())
