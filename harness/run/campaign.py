@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import operator
 import pickle
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,7 @@ from harness.run.exploring import Explored, ExploreJob
 from harness.run.journal import Journal
 from harness.run.judging import Judged, JudgeJob
 from harness.run.options import Options
-from harness.run.pool import Done, Interrupted, Pool, run_once
+from harness.run.pool import Done, Interrupted, Pool
 from harness.run.recording import Recorded, RecordJob
 from harness.run.recovering import kind_of_failure
 from harness.run.worker_main import Setup
@@ -185,10 +187,10 @@ class Campaign:
 
     # --- judging once more ---------------------------------------------------------------
 
-    def judge_again(self, job: JudgeJob) -> Judged | Interrupted:
-        """Judge one content of the disk in a fresh interpreter."""
-        outcome = run_once(self.setup("judge_one"), job, self.options.time_limit_s)
-        return outcome.result if isinstance(outcome, Done) else outcome
+    def judge_again(self, jobs: Sequence[JudgeJob]) -> list[Judged | Interrupted]:
+        """Judge contents of the disk, each in a fresh process, where no code of the store ran before."""
+        ended = sorted(self._pool("judge_one", "fresh").run(jobs), key=operator.itemgetter(0))
+        return [outcome.result if isinstance(outcome, Done) else outcome for _, _, outcome in ended]
 
 
 def _without(job: ExploreJob, outcome: Interrupted) -> ExploreJob:

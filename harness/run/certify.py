@@ -263,8 +263,8 @@ class Run:
             for family in self.families.values()
             for workload, item in zip(family.workloads, family.recorded, strict=True)
         }
-        for sample in chosen:
-            judged = self.campaign.judge_again(JudgeJob(sample.image, files[sample.workload]))
+        jobs = [JudgeJob(sample.image, files[sample.workload]) for sample in chosen]
+        for sample, judged in zip(chosen, self.campaign.judge_again(jobs), strict=True):
             self.progress.advance(sample.workload)
             if isinstance(judged, Interrupted):
                 self.disagreements.append(f"{judged.phase} {judged.how} in a fresh interpreter ({judged.detail})")

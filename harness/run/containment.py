@@ -37,7 +37,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_LIMIT_S = 5.0
 _PAUSE_S = 0.005
-#: Words that name a test tool in a variable: tox alone sets `TOX_ENV_NAME` and `__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI`.
+#: Words of a variable that name a test tool: tox sets `TOX_ENV_NAME`, and `__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI` too.
 _FOREIGN_WORDS = frozenset({"PYTEST", "HYPOTHESIS", "TOX", "HARNESS", "DURABILITY"})
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -49,6 +49,8 @@ INTERRUPTIONS = 3
 INTERRUPTIONS_IN_ALL = 4
 
 
+#: Recoveries that one child process records before any of them is crashed.
+RECORDED_TOGETHER = 16
 #: Recoveries that write are visited in so many rounds.
 _STRIDE = 16
 
@@ -242,7 +244,7 @@ class Explorer:
         self.recoverer = Recoverer(adapter, directory, board, materializer.changed)
         self.surroundings = Surroundings.now()
         self.rerecorder = Rerecorder(
-            self.recoverer, board, self.oracle, f"{job.trace_file}.recovery", self.surroundings.restore
+            self.recoverer, materializer, board, self.oracle, f"{job.trace_file}.recovery", self.surroundings.restore
         )
         self.patience = INTERRUPTIONS
         self.known: dict[int, Recovery] = {}
@@ -407,11 +409,12 @@ class Explorer:
     ) -> None:
         """Record each recovery that wrote something, and crash in it, until the budget for it is spent."""
         deeper: dict[int, _Rewritten] = {}
-        for rewritten in _spread(states):
+        order = list(_spread(states))
+        for number, rewritten in enumerate(order):
             if tally.nested.distinct >= self.job.limits.recovery_states:
                 tally.nested.exhausted = False
                 return
-            trace = self._recording(rewritten)
+            trace = self._recording(order[number : number + RECORDED_TOGETHER])
             tally.recoveries_recorded += 1
             blind = "the recovery could not be recorded" if trace is None else _unseen(trace)
             if trace is None or blind:
@@ -451,12 +454,18 @@ class Explorer:
                 deeper[key].knowledge.append(knowledge)
         merge_counts(tally.nested, enumerator.counts)
 
-    def _recording(self, rewritten: _Rewritten) -> Trace | None:
-        """The trace of a recovery, recorded once for all models under which its state is legal."""
-        if rewritten.key not in self.recordings:
-            self.materializer.place(rewritten.image)
-            self.recordings.keep(rewritten.key, self.rerecorder.record(rewritten.image, rewritten.count))
-        return self.recordings.take(rewritten.key)
+    def _recording(self, coming: list[_Rewritten]) -> Trace | None:
+        """The trace of the first of these recoveries, recorded once for all models under which its state is legal.
+
+        Those that come next are recorded along with it.
+        """
+        key = coming[0].key
+        if key not in self.recordings:
+            missing = [rewritten for rewritten in coming if rewritten.key not in self.recordings]
+            traces = self.rerecorder.record([(rewritten.image, rewritten.count) for rewritten in missing])
+            for rewritten, trace in reversed(list(zip(missing, traces, strict=True))):  # the first one stays surely
+                self.recordings.keep(rewritten.key, trace)
+        return self.recordings.take(key)
 
 
 class _Alike:

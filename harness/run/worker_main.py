@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fcntl
+import functools
 import importlib
 import mmap
 import os
@@ -47,7 +48,8 @@ class Setup:
     `task` is "package.module:function". The module also has `prepare(setup) -> context`; the function is
     called as `function(context, job, board)` for each job, and its result is pickled. With `private_mount` a
     tmpfs of `mount_bytes` covers `directory`. `memory_bytes` limits the address space, 0 does not.
-    With isolation "fork" every job runs in a child forked after `prepare`, where no job ran before.
+    With isolation "fork" every job runs in a child forked after `prepare`, where no job ran before; with
+    "fresh" in a child forked before it, which prepares by itself: no code of the store ran there before.
     """
 
     task: str
@@ -56,7 +58,7 @@ class Setup:
     private_mount: bool = False
     memory_bytes: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
-    isolation: Literal["warm", "fork"] = "warm"
+    isolation: Literal["warm", "fork", "fresh"] = "warm"
     mount_bytes: int = 2**30
 
 
@@ -209,7 +211,7 @@ class Channel:
 @dataclass(frozen=True, slots=True)
 class _Task:
     function: Callable[[Any, Any, Board], Any]
-    context: Any
+    context: Callable[[], Any]  # what was prepared, or prepares
     helpers: frozenset[int]  # children that `prepare` has started
 
 
@@ -253,7 +255,7 @@ def _serve(channel: Channel, board: Board, parent: int) -> None:
         return channel.send(_fault())
     if os.getpid() != owner:
         os._exit(0)
-    run = _run_in_child if setup.isolation == "fork" else _run_here
+    run = _run_here if setup.isolation == "warm" else _run_in_child
     home, mask = os.getcwd(), _umask()
     while (message := channel.receive()) is not None:
         with contextlib.suppress(OSError):
@@ -276,8 +278,15 @@ def _prepare(setup: Setup, parent: int) -> _Task:
     containment.die_with_parent(parent)  # again: a change of credentials may have undone it
     module_name, _, function_name = setup.task.partition(":")
     module = importlib.import_module(module_name)
-    context = module.prepare(setup)
-    return _Task(getattr(module, function_name), context, containment.child_ids())
+    prepare = functools.partial(module.prepare, setup)
+    if setup.isolation != "fresh":
+        context = prepare()
+        prepare = functools.partial(_same, context)
+    return _Task(getattr(module, function_name), prepare, containment.child_ids())
+
+
+def _same(context: Any) -> Any:
+    return context
 
 
 def _enter_private_mount(setup: Setup) -> None:
@@ -333,7 +342,7 @@ def _end_like(status: int) -> NoReturn:
 def _answer(task: _Task, message: bytes, board: Board) -> bytes:
     """The message that tells what became of a job."""
     try:
-        return pickle.dumps(("done", task.function(task.context, pickle.loads(message), board)))
+        return pickle.dumps(("done", task.function(task.context(), pickle.loads(message), board)))
     except BaseException:
         return _fault()
 

@@ -175,7 +175,7 @@ def test_time_is_a_backstop(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_state_that_passes_only_once_is_unknown(judged: Any, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A warm process and a fresh interpreter must agree on the samples."""
-    monkeypatch.setattr(Campaign, "judge_again", lambda self, job: judged)
+    monkeypatch.setattr(Campaign, "judge_again", lambda self, jobs: [judged] * len(jobs))
 
     certificate = certified(SOUND, KILL)
 

@@ -118,7 +118,12 @@ def test_a_workload_of_which_nothing_is_left_is_none(tmp_path: Path) -> None:
 def test_each_try_of_a_hang_costs_its_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So there are only a few."""
     tried: list[Any] = []
-    monkeypatch.setattr(findings, "_again", lambda *arguments: tried.append(arguments))
+
+    def in_vain(campaign: Any, case: Case, programs: list[Any]) -> list[None]:
+        tried.extend(programs)
+        return [None for _ in programs]
+
+    monkeypatch.setattr(findings, "_again", in_vain)
     workload = Workload("long-0", tuple(Put("a", str(number)) for number in range(60)))
     hanging = dataclasses.replace(case(kind="hang"), workload=workload)
 
@@ -135,14 +140,14 @@ def test_a_violation_is_confirmed_if_it_happens_again(tmp_path: Path) -> None:
     """And not, if a fresh interpreter shows nothing."""
     local: Any = Local(InPlace, tmp_path)
     [found] = local.cases(Workload("short-0", (Put("a", "1"),)), KILL)
-    assert confirmed(local, found, InPlace).again
+    assert [item.again for item in confirmed(local, [found], InPlace)] == [True]
 
     class Mended(InPlace):
         def read(self, path: Path) -> dict[str, str]:
             return super().read(path) if path.exists() and path.stat().st_size else {}
 
     local.adapter = Mended
-    again = confirmed(local, found, Mended)
+    [again] = confirmed(local, [found], Mended)
     assert (again.again, again.detail) == (False, "no violation")
 
 
@@ -163,4 +168,4 @@ def test_a_recovery_that_does_not_end_confirms_its_own_kind(kind: str, how: Any,
     local: Any = Local(Sound, tmp_path, judged=outcome)
 
     assert interrupts(kind, outcome) is again
-    assert confirmed(local, case(kind=kind), Sound).again is again
+    assert [item.again for item in confirmed(local, [case(kind=kind)], Sound)] == [again]

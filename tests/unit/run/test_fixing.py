@@ -34,7 +34,7 @@ from harness.record.replay import replay
 from harness.run import fixing
 from harness.run.exploring import Plan
 from harness.run.findings import Case
-from harness.run.fixing import find_fix
+from harness.run.fixing import find_fixes
 from tests.stores.conduct import small_runs
 from tests.stores.honest import InPlace, NoSync, Sound, sync_directory
 from tests.stores.local import Local
@@ -84,7 +84,8 @@ def fixes(adapter: Any, folder: Path, plan: Plan, workload: Workload = WORKLOAD)
     local: Any = Local(adapter, folder)
     found = local.cases(workload, plan)
     assert found
-    return {f"{case.found.violation.kind} {case.found.site.line}": find_fix(local, case) for case in found}
+    names = [f"{case.found.violation.kind} {case.found.site.line}" for case in found]
+    return dict(zip(names, find_fixes(local, found), strict=True))
 
 
 # --- found ------------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ def test_a_finding_without_a_call_has_no_fix(tmp_path: Path) -> None:
     case: Case = local.cases(WORKLOAD, POWER)[0]
     bare = dataclasses.replace(case.found, site=None, losses=type(case.found.losses)())
 
-    fix = find_fix(local, dataclasses.replace(case, found=bare))
+    [fix] = find_fixes(local, [dataclasses.replace(case, found=bare)])
 
     assert (fix.works, fix.tried) == (False, 0)
 
