@@ -111,12 +111,6 @@ class Campaign:
             self._pools[key] = self._stack.enter_context(pool)
         return self._pools[key]
 
-    def close_pool(self, task: str, isolation: str = "warm") -> None:
-        """Let go of workers that are no longer needed."""
-        pool = self._pools.pop((task, isolation), None)
-        if pool is not None:
-            pool.close()
-
     # --- recording -----------------------------------------------------------------------
 
     def record(self, workloads: list[Workload]) -> list[Recorded]:

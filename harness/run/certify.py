@@ -164,7 +164,6 @@ class Run:
             self.families[name] = Family(
                 tuple(todo[number][1] for number in kept), [recorded[number] for number in kept], []
             )
-        self.campaign.close_pool("record_one", "fork")
 
     def _explore(self) -> None:
         """In waves: a model under which a wave found nothing new about a broken promise needs no further workload."""

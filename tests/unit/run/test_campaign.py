@@ -55,8 +55,6 @@ def test_recorded_explored_judged_and_nothing_left(
         assert campaign.journal is not None
         directory = campaign.directory
         [recorded] = campaign.record([WORKLOAD])
-        campaign.close_pool("record_one", "fork")
-        campaign.close_pool("record_one", "fork")
         [explored] = campaign.explore([job(recorded.trace_file)], resumable=True)
         [found] = explored.defects
         [judged] = campaign.judge_again([JudgeJob(found.image, recorded.trace_file)])
