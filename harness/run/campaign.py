@@ -92,7 +92,7 @@ class Campaign:
 
     # --- workers -------------------------------------------------------------------------
 
-    def setup(self, task: str, isolation: Any = "warm") -> Setup:
+    def setup(self, task: str, isolation: Any) -> Setup:
         return Setup(
             task=f"harness.run.tasks:{task}",
             adapter=self.spec,
@@ -104,7 +104,7 @@ class Campaign:
             extra={"separate": not self.private},
         )
 
-    def _pool(self, task: str, isolation: str = "warm") -> Pool:
+    def _pool(self, task: str, isolation: str) -> Pool:
         key = (task, isolation)
         if key not in self._pools:
             pool = Pool(self.setup(task, isolation), self.options.jobs, self.options.time_limit_s)
@@ -155,7 +155,7 @@ class Campaign:
         waiting = [job for job in jobs if job.name not in done]
         while waiting:
             again: list[ExploreJob] = []
-            for _, job, outcome in self._pool("explore").run(waiting):
+            for _, job, outcome in self._pool("explore", "fork").run(waiting):
                 if isinstance(outcome, Done):
                     done[job.name] = outcome.result
                     self._note(job, outcome.result, resumable)

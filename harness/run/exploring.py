@@ -47,8 +47,6 @@ HARMLESS = (Blindness.HIDDEN_SYNC, Blindness.UNPATCHED_REFERENCE)
 INTERRUPTIONS = 3
 #: And of a job, under all models together; each of them costs a worker, a hang also the time limit.
 INTERRUPTIONS_IN_ALL = 4
-
-
 #: Recoveries that one child process records before any of them is crashed.
 RECORDED_TOGETHER = 16
 #: Recoveries that write are visited in so many rounds.
@@ -71,8 +69,8 @@ class ExploreJob:
     `seconds` is only a backstop, for stores that are very slow.
 
     `interrupted` holds what is known of recoveries that ended a worker: their number, the kind of the
-    finding, and a sentence. `stop_at_first` ends
-    the job at the first violation of that kind and call site. With `inner_file`, the trace of a recovery, it is
+    finding, and a sentence; with as many as `interruptions` the job ends. `stop_at_first` ends it
+    at the first violation of that kind and call site. With `inner_file`, the trace of a recovery, it is
     that one which crashes, `start` being what the client knew; `trace_file` then only tells the operations.
     """
 
@@ -88,6 +86,7 @@ class ExploreJob:
     inner_file: str = ""
     start: Knowledge | None = None
     after_violation: int = 1_000_000
+    interruptions: int = INTERRUPTIONS_IN_ALL
     seconds: float = 36_000.0
 
 
@@ -330,7 +329,7 @@ class Explorer:
             self.patience -= INTERRUPTIONS if how == "hang" else 1
             if self.patience <= 0:
                 self.left = 0
-            self.stopped = unit == max(self.interrupted) and len(self.interrupted) >= INTERRUPTIONS_IN_ALL
+            self.stopped = unit == max(self.interrupted) and len(self.interrupted) >= self.job.interruptions
             return Recovery(how, detail, wrote=True)
         self.stopped = time.perf_counter() - self.started > self.job.seconds
         self.materializer.place(image)

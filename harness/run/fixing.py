@@ -32,7 +32,7 @@ from harness.core.trace import (
     WriteData,
 )
 from harness.run.campaign import Campaign
-from harness.run.exploring import ExploreJob
+from harness.run.exploring import ExploreJob, Found
 from harness.run.findings import Case, easiest, job_for
 
 #: Calls that a call is tried to be moved behind.
@@ -54,10 +54,17 @@ def find_fixes(campaign: Campaign, cases: list[Case]) -> list[Fix]:
     jobs = [[_job(campaign, case, change) for change in tried] for case, tried in zip(cases, changes, strict=True)]
     explored = {result.name: result for result in campaign.explore([job for some in jobs for job in some])}
     gone = [
-        [easiest(explored[job.name].found, case.key) is None for job in some]
+        [not _shows(case, explored[job.name].found) for job in some]
         for case, some in zip(cases, jobs, strict=True)
     ]
     return [_fix(tried, works) for tried, works in zip(changes, gone, strict=True)]
+
+
+def _shows(case: Case, found: list[Found]) -> bool:
+    """Whether the finding is still there; the first hang at any call ends the job, so that it counts as this one."""
+    if case.found.violation.kind == "hang":
+        return any(item.violation.kind == "hang" for item in found)
+    return easiest(found, case.key) is not None
 
 
 def _fix(changes: list[Change], gone: list[bool]) -> Fix:
@@ -79,6 +86,8 @@ def _job(campaign: Campaign, case: Case, change: Change) -> ExploreJob:
     """Explore the changed trace until the finding shows again."""
     file = campaign.keep_trace(change.trace)
     job = dataclasses.replace(job_for(campaign, case, file), stop_at_first=case.key, depth=0)
+    if case.found.violation.kind == "hang":
+        job = dataclasses.replace(job, interruptions=1)
     if case.found.inner is None:
         return job
     return dataclasses.replace(job, trace_file=case.trace_file, inner_file=file, start=case.found.knowledge)

@@ -97,7 +97,8 @@ class Telling:
         jobs = {}
         for number, (group, case) in enumerate(zip(groups, cases, strict=True)):
             plans = _missing_plans(group, case)
-            if plans and case.found.inner is None:
+            hangs = case.found.violation.kind == "hang"  # each model would cost the time limit again
+            if plans and case.found.inner is None and not hangs:
                 job = job_for(self.campaign, case, case.trace_file)
                 jobs[number] = dataclasses.replace(job, name=f"other models {number}", plans=plans)
         others: list[set[str]] = [set() for _ in cases]

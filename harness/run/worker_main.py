@@ -34,7 +34,7 @@ STACK_SIGNAL: int = getattr(signal, "SIGRTMAX", signal.SIGUSR2 + 1) - 1
 LOST_CHANNEL_STATUS = 70
 
 # The board is made of 64-bit words; the names of the phases follow them.
-_COUNT, _UNIT, _PHASE, _PROCESS, _ANSWERS, _LOST = range(6)
+_COUNT, _UNIT, _PHASE, _PROCESS, _ANSWERS, _LOST, _SENDING = range(7)
 _PHASES_AT = 64
 _PHASE_BYTES = 64
 _PHASES = (BOARD_BYTES - _PHASES_AT) // _PHASE_BYTES
@@ -72,6 +72,7 @@ class BoardState:
     process: int
     answers: int
     lost_channel: bool
+    sending: bool = False
 
     @property
     def in_call(self) -> bool:
@@ -137,19 +138,24 @@ class Board:
         self._count = (self._words[_COUNT] + 1) & ~1
         self._words[_PROCESS] = os.getpid()
 
+    def answering(self) -> None:
+        """The result of a job is being sent."""
+        self._words[_SENDING] = 1
+
     def answered(self) -> None:
         """The result of a job has been sent whole."""
         self._words[_ANSWERS] += 1
+        self._words[_SENDING] = 0
 
     def lose_channel(self) -> None:
         """The store has closed the descriptor that answers are sent through."""
         self._words[_LOST] = 1
 
     def read(self) -> BoardState:
-        count, unit, code, process, answers, lost = self._words[: _LOST + 1]
+        count, unit, code, process, answers, lost, sending = self._words[: _SENDING + 1]
         start = _PHASES_AT + min(max(code, 0), _PHASES - 1) * _PHASE_BYTES
         phase = self._memory[start : start + _PHASE_BYTES].rstrip(b"\0").decode(errors="replace")
-        return BoardState(count, unit, phase, process, answers, bool(lost))
+        return BoardState(count, unit, phase, process, answers, bool(lost), bool(sending))
 
     def close(self) -> None:
         self._words.release()
@@ -307,6 +313,7 @@ def _run_here(channel: Channel, board: Board, task: _Task, message: bytes) -> No
         os._exit(0)
     if board.read().in_call:  # the task has not said so
         board.leave()
+    board.answering()
     channel.send(answer)
     board.answered()
     containment.reap_children()
@@ -325,12 +332,16 @@ def _run_in_child(channel: Channel, board: Board, task: _Task, message: bytes) -
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     containment.kill_children(spared=task.helpers)
-    if board.read().answers == answers:
+    state = board.read()
+    if state.answers > answers:
+        return None
+    if state.sending or state.lost_channel:
         _end_like(status)
+    return channel.send(pickle.dumps(("died", os.waitstatus_to_exitcode(status))))
 
 
 def _end_like(status: int) -> NoReturn:
-    """The child died over its job: die in the same way, for the parent to see."""
+    """The child died over its answer: die in the same way, for nobody could read another one."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         with contextlib.suppress(OSError):  # SIGKILL takes no handler
