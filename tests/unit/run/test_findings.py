@@ -107,6 +107,43 @@ def test_steps_that_a_store_needs_stay(tmp_path: Path, monkeypatch: pytest.Monke
     assert reduced(Local(Sound, sound), long) is long  # type: ignore[arg-type]
 
 
+def test_one_try_that_cannot_be_recorded_spoils_no_other(tmp_path: Path) -> None:
+    """Tries are made side by side; a store may need a step that one of them leaves out."""
+
+    class NeedsFirst(InPlace):
+        def apply(self, store: Path, operation: Any) -> None:
+            if operation == Put("a", "1"):
+                store.with_name("first").touch()
+            super().apply(store, operation)
+
+    class Particular(Local):
+        def record(self, workloads: list[Workload]) -> Any:
+            if any(Put("a", "1") not in workload.steps for workload in workloads):
+                raise UsageError("not without that")
+            return super().record(workloads)
+
+    local: Any = Particular(NeedsFirst, tmp_path)
+    long = next(item for item in local.cases(LONG, KILL) if item.found.violation.kind == "cannot_open")
+
+    assert reduced(local, long).workload.steps == (Put("a", "1"),)
+
+
+def test_what_comes_after_the_crash_is_cut_at_once(tmp_path: Path) -> None:
+    """However long it is: that costs one try."""
+    recorded: list[int] = []
+
+    class Counting(Local):
+        def record(self, workloads: list[Workload]) -> Any:
+            recorded.extend(len(workload.steps) for workload in workloads)
+            return super().record(workloads)
+
+    local: Any = Counting(InPlace, tmp_path)
+    [long] = local.cases(Workload("long-0", tuple(Put("a", str(number)) for number in range(30))), KILL)
+
+    assert len(reduced(local, long).workload.steps) == 1
+    assert recorded == [30, 1]
+
+
 def test_a_workload_of_which_nothing_is_left_is_none(tmp_path: Path) -> None:
     """Reopening alone shows nothing."""
     local: Any = Local(InPlace, tmp_path)

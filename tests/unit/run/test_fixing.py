@@ -123,6 +123,17 @@ def test_a_file_that_is_overwritten_is_better_written_beside(tmp_path: Path) -> 
         assert all(fix.works and "Write the new content to a temporary file" in fix.sentence for fix in found.values())
 
 
+def test_a_change_that_only_moves_a_hang_is_no_fix(tmp_path: Path) -> None:
+    """Another call is blamed for the same hang; a violation of another kind must be at the same call to count."""
+    local: Any = Local(NoSync, tmp_path)
+    case: Case = local.cases(WORKLOAD, POWER)[0]
+    elsewhere = dataclasses.replace(case.found, site=CallSite("other.py", 1, "write"))
+    hang = dataclasses.replace(elsewhere, violation=dataclasses.replace(case.found.violation, kind="hang"))
+
+    assert fixing._shows(case, [elsewhere, case.found]) and not fixing._shows(case, [elsewhere, hang])
+    assert fixing._shows(dataclasses.replace(case, found=dataclasses.replace(hang, site=None)), [hang])
+
+
 def test_a_finding_without_a_call_has_no_fix(tmp_path: Path) -> None:
     """There is no line where a change would help."""
     local: Any = Local(NoSync, tmp_path)
