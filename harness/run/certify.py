@@ -157,7 +157,7 @@ class Run:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _record(self, made: Workloads) -> None:
-        families = [name for name in _FAMILIES if any(item.family == name for item in self.scenarios)]
+        families = [name for name in _FAMILIES if any(item.family == name for item in self.all_scenarios)]
         todo = [(name, workload) for name in families for workload in made.family(name)]
         if not self.plans:
             todo = todo[:1]  # nothing to crash, but the adapter must be able to run
