@@ -219,7 +219,8 @@ def _survey(arguments: argparse.Namespace) -> int:
     print(f"{result.store}: the strongest contract that was not refuted\n\n    {result.contract()}\n")
     for row in result.rows:
         verdict = row.promise or "nothing"
-        why = f"; more was refuted by {row.refuted_by}" if row.refuted_by else ""
+        more = "more was refuted" if row.promise else "refuted"
+        why = f"; {more} by {row.refuted_by}" if row.refuted_by else ""
         print(f"  {row.model:14} {'unknown: ' + row.unknown if row.unknown else verdict + why}")
     print(f"\n  not tried: {', '.join(result.untested)}")
     return 0
