@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.record import audit, children, files, native, reads, tap
+from harness.record import audit, children, files, reads, tap
 from harness.record.references import Rebinding, describe
 
 _SUPPORT_SETS = ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids")
@@ -66,20 +66,24 @@ def uninstall() -> None:
         Rebinding(back).run()
 
 
+def has_new_modules() -> bool:
+    """Whether modules were imported since `rebind` has last looked for references."""
+    return len(sys.modules) != _INSTALLED.modules_seen
+
+
 def rebind() -> list[str]:
     """Replace references that were made before `install` (`from os import fsync`).
 
     Returns in words what still refers to an original and belongs to a store. Nothing is searched
     while no module was imported since the last time: new references are to the patched functions.
     """
-    if _INSTALLED.pairs and len(sys.modules) != _INSTALLED.modules_seen:
+    if _INSTALLED.pairs and has_new_modules():
         rebinding = Rebinding(_INSTALLED.pairs)
         rebinding.run()
         originals = tuple(original for original, _ in _INSTALLED.pairs)
         found = (describe(holder, originals) for holder in rebinding.left)
         _INSTALLED.left = sorted({text for text in found if text is not None})
         _INSTALLED.modules_seen = len(sys.modules)
-        native.libraries_that_sync()  # what it reads it remembers, and so does every child that is forked later
     return list(_INSTALLED.left)
 
 

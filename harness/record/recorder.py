@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,19 @@ from harness.record.session import Session
 from harness.record.tap import TAP
 
 _STARTING = threading.Lock()
+#: Threads that wrote and still live get so long to show that they go on: what they write then is no part of the trace.
+GOES_ON_S = 0.01
+
+
+def get_ready() -> None:
+    """Look up now what a recorder asks about this process: the children that are forked to record know it then.
+
+    Cheap, unless modules were imported since the last time.
+    """
+    patches.install()
+    if patches.has_new_modules():
+        native.libraries_that_sync()
+        patches.rebind()
 
 
 class Recorder:
@@ -79,6 +93,8 @@ class Recorder:
         """
         self.stop()
         session = self._recorded()
+        if session.threads > 1 and threading.active_count() > 1:
+            time.sleep(GOES_ON_S)
         records, session.log = session.log, []
         events = tuple(Resolver(session.ids.base).events(records))
         trace = Trace(

@@ -18,7 +18,7 @@ from typing import NoReturn
 from harness.core.trace import Image, MarkerKind, Trace
 from harness.crash.materialize import Materializer
 from harness.judge.oracle import Oracle
-from harness.record import Recorder, rebind
+from harness.record import Recorder, get_ready
 from harness.run.recovering import Board, Recoverer, Step, StoreFailed
 
 
@@ -49,7 +49,7 @@ class Rerecorder:
         """As many of them as one child has recorded; none if the first one has ended it."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.file)
-        rebind()  # here, where it is done once: the child would search all its memory
+        get_ready()
         child = os.fork()
         if child == 0:
             self._record_and_exit(recoveries)
