@@ -94,7 +94,7 @@ class Campaign:
 
     # --- workers -------------------------------------------------------------------------
 
-    def setup(self, task: str, isolation: Any, mount_bytes: int = 0) -> Setup:
+    def setup(self, task: str, isolation: Any = "warm", mount_bytes: int = 0) -> Setup:
         return Setup(
             task=f"harness.run.tasks:{task}",
             adapter=self.spec,
