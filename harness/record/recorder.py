@@ -21,8 +21,8 @@ from harness.record.session import Session
 from harness.record.tap import TAP
 
 _STARTING = threading.Lock()
-#: Threads that wrote and still live get so long to show that they go on: what they write then is no part of the trace.
-GOES_ON_S = 0.01
+#: Threads that a store leaves running get so long to show that they go on; what they write then is not in the trace.
+GOES_ON_S = 0.02
 
 
 def get_ready() -> None:
@@ -49,6 +49,7 @@ class Recorder:
         self._base = base
         self._session: Session | None = None
         self._unpatched: list[str] = []
+        self._threads_before = 0
 
     def start(self) -> None:
         """Begin. Patches the process if `install` was not called.
@@ -61,6 +62,7 @@ class Recorder:
         patches.install()
         self._unpatched = patches.rebind()
         session = Session(self._root, self._base)
+        self._threads_before = threading.active_count()
         with _STARTING:
             if TAP.session is not None:
                 raise UsageError("Another recorder is active in this process: stop it first.")
@@ -93,8 +95,7 @@ class Recorder:
         """
         self.stop()
         session = self._recorded()
-        if session.threads > 1 and threading.active_count() > 1:
-            time.sleep(GOES_ON_S)
+        self._let_threads_go_on(session)
         records, session.log = session.log, []
         events = tuple(Resolver(session.ids.base).events(records))
         trace = Trace(
@@ -108,6 +109,12 @@ class Recorder:
             threads=max(session.threads, 1),
         )
         return dataclasses.replace(trace, unseen=self._unseen(trace, session))
+
+    def _let_threads_go_on(self, session: Session) -> None:
+        """Those that have written already, or have been started and may not have got as far."""
+        alive = threading.active_count()
+        if alive > self._threads_before or (alive > 1 and session.threads > 1):
+            time.sleep(GOES_ON_S)
 
     def _recorded(self) -> Session:
         if self._session is None:
