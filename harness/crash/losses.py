@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.trace import CallSite, Trace
+from harness.core.trace import CallSite, IoEvent, MarkerKind, Trace
 from harness.crash.bounded import Wish
 from harness.crash.disk import Disk
 from harness.crash.pending import FileState, SizeItem, WriteItem
@@ -54,10 +54,19 @@ def _items(file: FileState, kept: tuple[int, ...], sizes: int) -> list[tuple[int
 
 
 def last_call(trace: Trace, event: int) -> int:
-    """The last call begun at or before `event`: markers are not calls. -1 if there was none."""
+    """The last call begun at or before `event`: markers are not calls. -1 if there was none.
+
+    A reader is answered while a call that makes data durable has begun already: the one that comes next.
+    """
+    if 0 <= event < len(trace.events) - 1 and _is_answer(trace.events[event]):
+        event += 1
     while event >= 0 and trace.events[event].marker is not None:
         event -= 1
     return event
+
+
+def _is_answer(event: IoEvent) -> bool:
+    return event.marker is not None and event.marker.kind is MarkerKind.OBSERVE
 
 
 def site_of(trace: Trace, event: int) -> CallSite | None:

@@ -93,10 +93,15 @@ _CRASHES = {
 #: The marker of a crash that is followed by another one, during recovery.
 FIRST_CRASH = "crash"
 
+#: Operations that had not ended when the crash came, by what the client and others knew of them.
+NOT_ACKNOWLEDGED = "not acknowledged"
+READ_EARLY = "not acknowledged, but read by another client"
+
 _ENDINGS = {
     MarkerKind.ACKNOWLEDGE: "acknowledged",
     MarkerKind.FAIL: "raised",
-    MarkerKind.BEGIN: "not acknowledged",
+    MarkerKind.BEGIN: NOT_ACKNOWLEDGED,
+    MarkerKind.OBSERVE: READ_EARLY,
 }
 
 

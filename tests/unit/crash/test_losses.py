@@ -94,3 +94,12 @@ def test_the_site_of_a_call() -> None:
     trace = Trace(Program().base, (event,), (), "/")
     assert [site_of(trace, number) for number in (-1, 0, 1)] == [None, SITE, None]
     assert str(SITE) == "store.py:7 in put"
+
+
+def test_a_read_is_answered_while_the_next_call_has_begun() -> None:
+    """The call that makes data durable is held until the reader has its answer; without one there is none."""
+    program = Program(a=b"").append("a", b"x").mark(MarkerKind.OBSERVE, 0).fsync("a")
+    trace = program.trace()
+
+    assert [last_call(trace, event) for event in range(3)] == [0, 2, 2]
+    assert last_call(Program(a=b"").append("a", b"x").mark(MarkerKind.OBSERVE, 0).trace(), 1) == 0
