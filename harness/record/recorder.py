@@ -61,9 +61,11 @@ class Recorder:
             TAP.session = session
 
     def stop(self) -> None:
-        """End. Calling it again does nothing."""
+        """End, after the calls that other threads are in. Calling it again does nothing."""
         if self._session is not None and TAP.session is self._session:
             TAP.session = None
+            with self._session.lock:  # who holds it has made its call and not logged it yet
+                return
 
     def mark(self, kind: MarkerKind, operation: int = -1) -> None:
         """Put a moment of the client into the trace.

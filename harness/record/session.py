@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.core.trace import Image, MarkerKind
-from harness.record import log
+from harness.record import kernel, log
 from harness.record import originals as real
 from harness.record.callsite import call_site
 from harness.record.identity import (
@@ -267,7 +267,7 @@ class Session:
     def truncate_path(self, path: Any, length: int) -> None:
         """os.truncate of a path."""
         with self.lock:
-            self._attempt("os.truncate", (path, None), real.truncate, path, length)
+            self._attempt("os.truncate", (path, None), kernel.truncate, path, length)
             status = _attributes(path, None, follow=True)
             if status is not None and stat.S_ISREG(status.st_mode):
                 real_path = os.path.realpath(full_path(text_of(path), None))
@@ -320,7 +320,7 @@ class Session:
         """os.sync."""
         self._before_sync()
         with self.lock:
-            real.sync()
+            kernel.sync()
             self.log.append((log.SYNC_ALL, "os.sync", *self.stamp()))
 
     # --- opening ---------------------------------------------------------------------------
@@ -329,11 +329,11 @@ class Session:
         """os.open."""
         text, before = _look_before(path, flags, dir_fd)
         if not flags & _MAY_CHANGE or _may_block(before):
-            descriptor: int = real.open(path, flags, mode, dir_fd=dir_fd)
+            descriptor: int = kernel.open(path, flags, mode, dir_fd=dir_fd)
             self.handles.pop(descriptor, None)
             return descriptor
         with self.lock:
-            descriptor = self._attempt("os.open", (path, dir_fd), real.open, path, flags, mode, dir_fd=dir_fd)
+            descriptor = self._attempt("os.open", (path, dir_fd), kernel.open, path, flags, mode, dir_fd=dir_fd)
             self._opened("os.open", descriptor, text, flags, dir_fd, before)
             return descriptor
 
@@ -341,11 +341,11 @@ class Session:
         """`FileIO(path, ...)` without an opener; `arguments` are the rest of its constructor's."""
         text, before = _look_before(path, flags, None)
         if not flags & _MAY_CHANGE or _may_block(before):
-            real.FileIO.__init__(file, path, *arguments)
+            kernel.file_open(file, path, *arguments)
             self.handles.pop(file.fileno(), None)
             return
         with self.lock:
-            self._attempt("open", (path, None), real.FileIO.__init__, file, path, *arguments)
+            self._attempt("open", (path, None), kernel.file_open, file, path, *arguments)
             self._opened("open", file.fileno(), text, flags, None, before)
 
     def _opened(
@@ -516,7 +516,7 @@ class Session:
         """utime; `keywords` are its other arguments."""
         dir_fd = keywords["dir_fd"]
         with self.lock:
-            self._attempt("os.utime", (path, dir_fd), real.utime, path, times, **keywords)
+            self._attempt("os.utime", (path, dir_fd), kernel.utime, path, times, **keywords)
             status = _attributes(path, dir_fd, keywords["follow_symlinks"])
             number = None if status is None else self.ids.number_of(status)
             if status is not None and number is not None:
