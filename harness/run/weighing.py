@@ -199,7 +199,8 @@ class Weighing:
         for claim in _OTHER_CLAIMS:
             promised = getattr(contract, claim)
             if promised not in (None, "one"):
-                reason = "no scenario of this version tests it; say None in the contract if it is not promised"
+                nothing = '"one"' if claim == "writers" else "None"
+                reason = f"no scenario of this version tests it; say {nothing} in the contract if it is not promised"
                 results.append(ClaimResult(claim, promised, Verdict.UNKNOWN, (), (reason,)))
         return results
 

@@ -89,6 +89,16 @@ def test_the_same_seed_gives_the_same_certificate() -> None:
     assert one.digest() == two.digest()
 
 
+def test_several_writers_are_not_tried(tmp_path: Path) -> None:
+    """What to say instead is a word that the contract takes."""
+    certificate = certified(
+        store(tmp_path, contract="Contract(power_loss=None, io_error=None, corruption=None, writers='threads')")
+    )
+
+    assert {claim.claim: claim.verdict for claim in certificate.claims}["writers"] is Verdict.UNKNOWN
+    assert 'say "one" in the contract' in reasons(certificate)
+
+
 def test_promises_that_nothing_tests_are_unknown(tmp_path: Path) -> None:
     """Unless only some scenarios were asked for."""
     adapter = store(tmp_path, contract="Contract(power_loss=None, process_crash='prefix', rollback='detected')")
@@ -101,7 +111,7 @@ def test_promises_that_nothing_tests_are_unknown(tmp_path: Path) -> None:
         "corruption": Verdict.UNKNOWN,
         "rollback": Verdict.UNKNOWN,
     }
-    assert "no scenario of this version tests it" in reasons(certificate)
+    assert "no scenario of this version tests it; say None in the contract" in reasons(certificate)
     assert any(line.startswith("process-crash-large: there is no such") for line in certificate.not_exercised)
 
 

@@ -93,9 +93,7 @@ def test_the_story_says_who_had_read_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("adapter", SOUND)
 @pytest.mark.parametrize("plan", POWER)
-def test_a_store_that_shows_only_what_is_durable_raises_no_alarm(
-    adapter: Any, plan: Plan, tmp_path: Path
-) -> None:
+def test_a_store_that_shows_only_what_is_durable_raises_no_alarm(adapter: Any, plan: Plan, tmp_path: Path) -> None:
     """Whether it makes readers wait, syncs for them, or publishes late."""
     assert Local(adapter, tmp_path).cases(WORKLOAD, plan) == []
 
