@@ -325,7 +325,10 @@ class Run:
         missing = [] if self.campaign.private else [f"equal paths in recording and recovery: {self.campaign.refusal}"]
         for scenario in self.scenarios:
             if not self.families[scenario.family].workloads:
-                missing.append(f"{scenario.name}: there is no such workload for this adapter")
+                absent = "there is no such workload for this adapter"
+                if scenario.family == "large" and not self.options.budget.extent.large:
+                    absent = f"not part of the profile {self.options.profile}"
+                missing.append(f"{scenario.name}: {absent}")
         return tuple(missing)
 
 
