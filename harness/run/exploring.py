@@ -19,18 +19,12 @@ from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import Append, Put, Save
 from harness.core.persistence import PersistenceModel, Survival
 from harness.core.trace import (
-    AddEntry,
     Blindness,
     CallSite,
     Image,
-    IoEvent,
-    RemoveEntry,
-    RenameEntry,
-    SetSize,
     Trace,
-    WriteData,
 )
-from harness.crash.losses import Losses, last_call, site_of
+from harness.crash.losses import Losses, changes_disk, last_begun, site_of
 from harness.crash.materialize import Materializer
 from harness.crash.states import Counts, CrashState, Enumerator, Knowledge, Limits
 from harness.judge.classify import Violation
@@ -205,14 +199,7 @@ class _Streak:
         self._last[group] = (trace, event)
         if before is None or before[0] is not trace or before[1] > event:
             return False
-        return not any(_changes(between) for between in trace.events[before[1] + 1 : event])
-
-
-def _changes(event: IoEvent) -> bool:
-    """Whether there is a crash point after this call."""
-    return any(
-        isinstance(effect, WriteData | SetSize | AddEntry | RemoveEntry | RenameEntry) for effect in event.effects
-    )
+        return not any(changes_disk(between) for between in trace.events[before[1] + 1 : event])
 
 
 def _covers(smaller: Found, larger: Found) -> bool:
@@ -367,7 +354,7 @@ class Explorer:
     ) -> None:
         trace = self.trace if inside is None else inside.trace
         lost = Losses() if plan.model.survival is Survival.ALL_COMPLETED else state.losses()
-        event = _event_at_fault(plan.model, lost) if lost.damaged else last_call(trace, state.event)
+        event = _event_at_fault(plan.model, lost) if lost.damaged else last_begun(trace, state.event)
         site = site_of(trace, event)
         group = (plan.model.name, promise, violation.kind, inside is not None)
         found = Found(

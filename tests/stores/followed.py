@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import LOG, Append, Contract, Read
+from harness import LOG, Append, AppendMany, Contract, Read
 from tests.stores.honest import sync_directory
 
 
@@ -144,6 +144,17 @@ class Unreadable(Followed):
     def read(self, start: int) -> list[str]:
         type(self).reads += 1
         raise RuntimeError("not from here")
+
+
+class OneByOne(Followed):
+    """A batch is written and synced record by record."""
+
+    contract = Contract(io_error=None, corruption=None)
+    operations = (Append, AppendMany)
+
+    def apply(self, store: Any, operation: Any) -> Any:
+        for record in operation.records if isinstance(operation, AppendMany) else (operation.record,):
+            self.append(record)
 
 
 class ForOneOnly(TooEarly):
