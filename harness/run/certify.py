@@ -20,7 +20,7 @@ from harness.core.errors import UsageError
 from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
 from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
-from harness.core.scenario import Scenario
+from harness.core.scenario import CRASH_ENGINE, Scenario
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
 from harness.record.callsite import is_store_file
@@ -30,6 +30,8 @@ from harness.run.exploring import ExploreJob, Found, Plan
 from harness.run.findings import Case
 from harness.run.journal import Journal
 from harness.run.judging import JudgeJob
+from harness.run.live.campaign import LiveFaults
+from harness.run.live.telling import LiveCase, LiveTelling
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.options import Options
 from harness.run.planning import plans, survey_plans
@@ -70,9 +72,11 @@ class Run:
         self.options = options
         self.progress = progress
         self.contract: Contract = adapter.contract
-        self.scenarios = selected(options.scenarios)
+        self.all_scenarios = selected(options.scenarios)
+        self.scenarios = tuple(item for item in self.all_scenarios if item.engine == CRASH_ENGINE)
         self.campaign = Campaign(spec, options, progress)
         self.plans = survey_plans(adapter) if options.survey else plans(self.contract, self.scenarios)
+        self.live = LiveFaults(self.campaign, self.all_scenarios, self.contract, progress)
         self.families: dict[str, Family] = {}
         self.notes: list[str] = []
         self.disagreements: list[str] = []
@@ -94,7 +98,7 @@ class Run:
         findings = self._findings()
         self._sample()
         weighing = Weighing(self.scenarios, self.plans, self.families, made, self.options, tuple(self.disagreements))
-        evidence = weighing.evidence()
+        evidence = (*weighing.evidence(), *self.live.evidence())
         claims = weighing.claims(self.contract, evidence, findings)
         return self._issue(evidence, claims, findings, time.perf_counter() - started)
 
@@ -105,6 +109,7 @@ class Run:
         self._record(made)
         self._explore()
         self._require_reopening()
+        self.live.run(made)
         return made
 
     def _workloads(self) -> Workloads:
@@ -248,8 +253,15 @@ class Run:
     def _findings(self) -> tuple[Finding, ...]:
         telling = Telling(self.campaign, self.adapter, self.spec, self.progress)
         told = telling.tell(self.cases(), [plan.model.name for plan in self.plans])
-        self.notes.extend(telling.notes)
-        return told
+        live = LiveTelling(self.campaign, self.adapter, self.spec, self.progress)
+        cases = [
+            LiveCase(found, series.scenario.name, series.promise)
+            for series in self.live.series
+            for found in series.found
+        ]
+        struck = live.tell(cases, told)
+        self.notes.extend((*telling.notes, *live.notes))
+        return (*told, *struck)
 
     # --- judged again --------------------------------------------------------------------
 
@@ -323,8 +335,9 @@ class Run:
 
     def _not_exercised(self) -> tuple[str, ...]:
         missing = [] if self.campaign.private else [f"equal paths in recording and recovery: {self.campaign.refusal}"]
+        claims = {plan.claim for plan in self.plans}
         for scenario in self.scenarios:
-            if not self.families[scenario.family].workloads:
+            if scenario.claim in claims and not self.families[scenario.family].workloads:
                 absent = "there is no such workload for this adapter"
                 if scenario.family == "large" and not self.options.budget.extent.large:
                     absent = f"not part of the profile {self.options.profile}"

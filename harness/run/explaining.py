@@ -46,9 +46,9 @@ def tell(case: Case, trace: Trace, oracle: Oracle, confirmation: Confirmation, f
         timeline=_timeline(found, trace),
         crash_after=_crash_after(found, trace),
         lost=tuple(_lost(found, crashing)),
-        files_written=_views(_written(found, crashing)),
-        files_after_crash=_views(found.image),
-        files_recovered=() if confirmation.judged is None else _views(confirmation.judged.after),
+        files_written=views(_written(found, crashing)),
+        files_after_crash=views(found.image),
+        files_recovered=() if confirmation.judged is None else views(confirmation.judged.after),
         source=None if found.site is None else source_view(found.site.file, found.site.line),
         fix=fix,
     )
@@ -236,7 +236,7 @@ def _file_node(file: FileState) -> Node:
     return Node(InodeKind.FILE, file.mode, file.base_mtime_ns, bytes(file.base))
 
 
-def _views(image: Image) -> tuple[FileView, ...]:
+def views(image: Image) -> tuple[FileView, ...]:
     views = []
     for path, number in image.paths().items():
         node = image.nodes[number]

@@ -156,6 +156,10 @@ class Explored:
     stages: dict[str, float]
 
     @property
+    def effort(self) -> str:
+        return f"{self.recoveries} recoveries"
+
+    @property
     def defects(self) -> list[Found]:
         """What was found, without what only goes on failing from the crash point before."""
         return [found for found in self.found if not found.continues]

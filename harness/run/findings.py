@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UsageError
+from harness.core.trace import CallSite
 from harness.core.workload import Workload
 from harness.judge.oracle import window
 from harness.judge.recovery import judge
@@ -86,6 +89,12 @@ def _difficulty(case: Case) -> tuple[Any, ...]:
 
 def _importance(group: Group) -> tuple[Any, ...]:
     return (group.best.found.claim, *_difficulty(group.best), group.best.key)
+
+
+def identity(kind: str, site: CallSite | None, claim: str) -> str:
+    """The id of a finding: the same from run to run, wherever the source lies."""
+    place = "" if site is None else f"{Path(site.file).name}:{site.line}:{site.function}"
+    return f"{kind.replace('_', '-')}-{hashlib.sha256(f'{kind} {place} {claim}'.encode()).hexdigest()[:8]}"
 
 
 # --- fewer operations ----------------------------------------------------------------------

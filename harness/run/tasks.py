@@ -16,6 +16,8 @@ from harness.crash.materialize import Materializer
 from harness.record import install
 from harness.run.exploring import Explored, ExploreJob, Explorer
 from harness.run.judging import Judged, JudgeJob, judge_again
+from harness.run.live.explorer import TrialExplorer
+from harness.run.live.values import TrialsJob, Tried
 from harness.run.loading import load_adapter
 from harness.run.recording import Recorded, RecordJob, record
 from harness.run.recovering import Board
@@ -33,7 +35,7 @@ class Context:
 
 
 def prepare(setup: Setup) -> Context:
-    install()
+    install(reading=bool(setup.extra.get("reading")))
     adapter, misuse = _loaded(setup.adapter)
     directory = Path(setup.directory)
     if setup.extra.get("separate"):  # without a mount of its own each worker needs a directory of its own
@@ -61,3 +63,7 @@ def explore(context: Context, job: ExploreJob, board: Board) -> Explored:
 
 def judge_one(context: Context, job: JudgeJob, board: Board) -> Judged:
     return judge_again(context.adapter, context.directory, context.materializer, board, job)
+
+
+def try_faults(context: Context, job: TrialsJob, board: Board) -> Tried:
+    return TrialExplorer(context.adapter, context.directory, context.materializer, board, job).run()
