@@ -99,5 +99,10 @@ def _is_answer(event: IoEvent) -> bool:
     return event.marker is not None and event.marker.kind is MarkerKind.OBSERVE
 
 
+def sites_of(trace: Trace, lost: Losses) -> frozenset[CallSite | None]:
+    """The lines of all calls that lost something."""
+    return frozenset(site_of(trace, event) for event in lost.damaged)
+
+
 def site_of(trace: Trace, event: int) -> CallSite | None:
     return trace.events[event].site if 0 <= event < len(trace.events) else None

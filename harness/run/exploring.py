@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from harness.core.trace import (
     Image,
     Trace,
 )
-from harness.crash.losses import Losses, changes_disk, last_begun, site_of
+from harness.crash.losses import Losses, changes_disk, last_begun, site_of, sites_of
 from harness.crash.materialize import Materializer
 from harness.crash.states import Counts, CrashState, Enumerator, Knowledge, Limits
 from harness.judge.classify import Violation
@@ -90,6 +90,7 @@ class Found:
     `image` is the content of the disk that recovery failed on. In a crash during recovery,
     `inner` is the trace of the recovery, `event` and `losses` speak of it, and `outer` is what led to it.
     With `continues` nothing was lost and the crash point before failed in the same way: the same defect still.
+    `sites` are the lines of all lost calls where a model lets each of them be lost or kept; else it is empty.
     """
 
     model: str
@@ -108,6 +109,12 @@ class Found:
     outer: Outer | None = None
     seconds: float = 0.0
     continues: bool = False
+    sites: frozenset[CallSite | None] = frozenset()
+
+    @property
+    def group(self) -> tuple[str, str, str, bool]:
+        """Only those of the same model, promise and kind can say the same."""
+        return (self.model, self.promise, self.violation.kind, self.inner is not None)
 
     @property
     def rank(self) -> tuple[int, int, int, int]:
@@ -162,7 +169,18 @@ class Explored:
     @property
     def defects(self) -> list[Found]:
         """What was found, without what only goes on failing from the crash point before."""
-        return [found for found in self.found if not found.continues]
+        return minimal(found for found in self.found if not found.continues)
+
+
+def minimal(founds: Iterable[Found]) -> list[Found]:
+    """Those that need no more lines to lose something than another of the same kind, which tells the cause.
+
+    A search that ends early has seen some large sets of losses, but not all of the smaller ones in them.
+    """
+    rest, sites = list(founds), dict[tuple[str, str, str, bool], set[frozenset[CallSite | None]]]()
+    for found in rest:
+        sites.setdefault(found.group, set()).add(found.sites)
+    return [found for found in rest if not any(other and other < found.sites for other in sites[found.group])]
 
 
 class Antichain:
@@ -173,8 +191,7 @@ class Antichain:
         self._whole: set[tuple[str, str, str, bool, int]] = set()
 
     def add(self, found: Found) -> None:
-        nested = found.inner is not None
-        group = (found.model, found.promise, found.violation.kind, nested)
+        group = found.group
         if not found.losses.damaged:
             self._whole.add((*group, found.event))
         elif (*group, found.event) in self._whole:
@@ -378,6 +395,7 @@ class Explorer:
             None if inside is None else inside.outer,
             time.perf_counter() - self.started,
             not lost.damaged and self.streak.goes_on(group, trace, state.event),
+            sites_of(trace, lost) if plan.model.survival is Survival.ANY_LEGAL_SUBSET else frozenset(),
         )
         self.violations.add(found)
         if self.left < 0:
