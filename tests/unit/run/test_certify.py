@@ -61,7 +61,8 @@ def test_a_broken_promise_is_on_the_certificate(tmp_path: Path) -> None:
     """With the finding, and the same certificate from its JSON."""
     certificate = certified(spec("InPlace", "honest.py"), KILL)
 
-    assert certificate.verdict is Verdict.FAIL and certificate.claims[0].reasons == ("broken in 1 way",)
+    assert certificate.verdict is Verdict.FAIL and certificate.claims[0].reasons == ("broken by process-crash",)
+    assert {row.reasons for row in certificate.evidence if row.verdict is Verdict.FAIL} == {("broken in 1 way",)}
     again = certificate_from_json(json.loads(json.dumps(certificate.to_json())), "it")
     assert again.digest() == certificate.digest() and again.findings == certificate.findings
 
