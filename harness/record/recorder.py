@@ -6,7 +6,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,18 @@ class Recorder:
 
     `base` is the image that the directory was made from: then the trace speaks of its inode
     numbers. Without it the directory is read at `start`. One recorder at a time in a process.
+
+    `before_sync` is called right before each call that makes data durable while an operation is in
+    progress, in the thread that is about to make it: the last moment at which others may see too much.
     """
 
-    def __init__(self, root: Path, base: Image | None = None) -> None:
+    def __init__(
+        self, root: Path, base: Image | None = None, *, before_sync: Callable[[], None] | None = None
+    ) -> None:
         self._directory = os.path.abspath(root)
         self._root = os.path.realpath(root)
         self._base = base
+        self._before_sync = before_sync
         self._session: Session | None = None
         self._unpatched: list[str] = []
         self._threads_before = 0
@@ -61,7 +67,7 @@ class Recorder:
             raise UsageError(f"There is no directory {self._directory} to record: create it first.")
         patches.install()
         self._unpatched = patches.rebind()
-        session = Session(self._root, self._base)
+        session = Session(self._root, self._base, self._before_sync)
         self._threads_before = threading.active_count()
         with _STARTING:
             if TAP.session is not None:
