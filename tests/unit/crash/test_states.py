@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from harness.core.operations import Append, Sync
 from harness.core.persistence import EXT4, MAX_LOSS, PROCESS_CRASH, STRICT, PersistenceModel
 from harness.core.trace import IoEvent, Marker, MarkerKind, SetMode, SyncAll, Trace, WriteData
-from harness.crash import namespace, pending
+from harness.crash import choices, namespace
 from harness.crash.states import Counts, CrashState, Enumerator, Knowledge, Limits, learn, pieces
 from tests.litmus.generated import Call, build, calls
 from tests.litmus.programs import Outcome, Program, files, outcome, tree
@@ -256,9 +256,9 @@ def test_too_many_choices_for_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few items, but too many ways to combine their tears: bounded."""
     program = Program(a=b"A" * 2048).write("a", 0, b"B" * 1024).write("a", 1024, b"B" * 1024)
     assert explore(program, EXT4)[1].exhausted
-    monkeypatch.setattr(pending, "CHOICE_LIMIT", 15)
+    monkeypatch.setattr(choices, "CHOICE_LIMIT", 15)
     assert explore(program, EXT4)[1].exhausted
-    monkeypatch.setattr(pending, "CHOICE_LIMIT", 14)
+    monkeypatch.setattr(choices, "CHOICE_LIMIT", 14)
     assert not explore(program, EXT4)[1].exhausted
 
 
