@@ -76,15 +76,10 @@ class Trees:
 
     def of_mask(self, disk: Disk, mask: int) -> Tree:
         """The tree after the entry operations of `mask`."""
-        key = (disk.entries_version, mask)
-        tree = self._trees.get(key)
+        tree = self._trees.get((disk.entries_version, mask))
         if tree is None:
-            if self._entries > _ROOM_ENTRIES:
-                self._trees.clear()
-                self._entries = 0
-            tree = self._tree(disk, name_map(disk.entry_ops, mask, disk.durable, disk.model))
-            self._trees[key] = tree
-            self._entries += 1 + sum(map(len, tree.directories.values()))
+            names = name_map(disk.entry_ops, mask, disk.durable, disk.model)
+            tree = self._remember(disk, mask, self._tree(disk, names))
         return tree
 
     def of_maps(self, disk: Disk) -> list[tuple[NameMap, Tree]] | None:
@@ -92,8 +87,20 @@ class Trees:
         if self._maps_version != disk.entries_version:
             self._maps_version = disk.entries_version
             maps = name_maps(disk.entry_ops, disk.durable, disk.model)
-            self._maps = None if maps is None else [(names, self._tree(disk, names)) for names in maps]
+            self._maps = None if maps is None else [(names, self._of_map(disk, names)) for names in maps]
         return self._maps
+
+    def _of_map(self, disk: Disk, names: NameMap) -> Tree:
+        """Not remembered: there may be many, and this phase comes once."""
+        return self._trees.get((disk.entries_version, names.mask)) or self._tree(disk, names)
+
+    def _remember(self, disk: Disk, mask: int, tree: Tree) -> Tree:
+        if self._entries > _ROOM_ENTRIES:
+            self._trees.clear()
+            self._entries = 0
+        self._trees[disk.entries_version, mask] = tree
+        self._entries += 1 + sum(map(len, tree.directories.values()))
+        return tree
 
     def _tree(self, disk: Disk, names: NameMap) -> Tree:
         children = self._durable_children(disk)
