@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from harness.core.trace import Image, MarkerKind, Trace
 from harness.judge.oracle import Oracle
-from harness.record import Recorder
+from harness.record import Recorder, get_ready
 from harness.run.recovering import Board, Recoverer, Step, StoreFailed
 
 
@@ -37,6 +37,7 @@ class Rerecorder:
         """
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.file)
+        get_ready()
         child = os.fork()
         if child == 0:
             self._record_and_exit(image, count)
