@@ -42,7 +42,7 @@ class Tap:
         session = self.session
         if session is None:
             return real.pwrite(fd, buffer, offset)
-        return session.write_vector("os.pwrite", real.pwrite, (fd, buffer, offset))
+        return session.pwrite(fd, buffer, offset)
 
     def pwritev(self, fd: Any, buffers: Any, offset: Any, flags: Any = 0, /) -> Any:
         session = self.session
