@@ -271,6 +271,15 @@ def test_too_many_combinations_of_files() -> None:
     assert not explore(program, EXT4, limits)[1].exhausted
 
 
+def test_the_maximum_loss_is_looked_at_again_after_a_write_that_ends_what_utime_set() -> None:
+    """Nothing was synced meanwhile, but the file shows its old time again."""
+    program = Program(a=b"x").set_time("a", 5).mark(MarkerKind.ACKNOWLEDGE, 0).append("a", b"y")
+    images = [state.image() for state in Enumerator(program.trace(Append("x")), MAX_LOSS)]
+    inode = program.names["a"]
+    assert [image.nodes[inode].mtime_ns for image in images] == [0, 5, 0]
+    assert {image.nodes[inode].content for image in images} == {b"x"}
+
+
 # --- determinism ---------------------------------------------------------------------------
 
 SEQUENCE = """
