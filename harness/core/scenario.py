@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: The engine of scenarios that crash recorded traces; all others inject live faults.
+CRASH_ENGINE = "crash"
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -11,7 +14,8 @@ class Scenario:
 
     `family` names the workloads ("short", "long", "large"). `during_recovery` says that the
     crash happens while the store recovers from another one. `minimum_operations` is what a
-    workload must acknowledge for its evidence to mean anything.
+    workload must acknowledge for its evidence to mean anything. `engine` is what injects the faults: "crash" for the
+    crash states of recorded traces, else the name of an engine of live faults.
     """
 
     name: str
@@ -21,3 +25,4 @@ class Scenario:
     family: str
     during_recovery: bool = False
     minimum_operations: int = 1
+    engine: str = CRASH_ENGINE

@@ -17,19 +17,12 @@ import sys
 import warnings
 from typing import Any
 
+from harness.record import kernel
 from harness.record import originals as real
 from harness.record.tap import TAP, disguise
 
 _RealFileIO = _io.FileIO
 _TextIOWrapper: Any = io.TextIOWrapper
-
-_FLAGS = {
-    "r": os.O_RDONLY,
-    "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
-    "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
-    "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
-}
-
 
 class _FileIOType(abc.ABCMeta):
     """Files that were opened before the patch are instances too.
@@ -50,26 +43,27 @@ class FileIO(_RealFileIO, metaclass=_FileIOType):
     def __init__(self, file: Any, mode: Any = "r", closefd: Any = True, opener: Any = None) -> None:
         session = TAP.session
         if session is None:
-            super().__init__(file, mode, closefd, opener)
+            opening = kernel.file_open if opener is None and not _is_number(file) else _RealFileIO.__init__
+            opening(self, file, mode, closefd, opener)
             return
         if not self.closed:  # initialized twice: the old descriptor is closed
             session.handles.pop(self.fileno(), None)
         if opener is None and not _is_number(file):
-            session.open_object(self, _flags(mode), file, mode, closefd, opener)
+            session.open_object(self, kernel.open_flags(mode), file, mode, closefd, opener)
         else:  # the opener was recorded, if it opens with a patched call
             super().__init__(file, mode, closefd, opener)
 
     def write(self, b: Any, /) -> Any:
         session = TAP.session
         if session is None:
-            return _real_write(self, b)
-        return session.write("write", self.fileno(), _real_write, self, b)
+            return kernel.file_write(self, b)
+        return session.write("write", self.fileno(), kernel.file_write, self, b)
 
     def truncate(self, size: Any = None, /) -> Any:
         session = TAP.session
         if session is None:
-            return _real_truncate(self, size)
-        return session.resize("truncate", self.fileno(), _real_truncate, (self, size))
+            return kernel.file_truncate(self, size)
+        return session.resize("truncate", self.fileno(), kernel.file_truncate, (self, size))
 
     def close(self) -> None:
         session = TAP.session
@@ -78,7 +72,7 @@ class FileIO(_RealFileIO, metaclass=_FileIOType):
                 session.handles.pop(self.fileno(), None)
             if self._finalizing:  # type: ignore[attr-defined]
                 _warn_unclosed(self)
-        _real_close(self)
+        kernel.file_close(self)
 
     def __repr__(self) -> str:
         text = _RealFileIO.__repr__(self)
@@ -87,9 +81,29 @@ class FileIO(_RealFileIO, metaclass=_FileIOType):
 
 
 FileIO.__module__ = _RealFileIO.__module__
-_real_write = _RealFileIO.write
-_real_truncate = _RealFileIO.truncate
-_real_close = _RealFileIO.close
+
+
+def _read(file: FileIO, size: Any = -1, /) -> Any:
+    return kernel.file_read(file, size)
+
+
+def _readinto(file: FileIO, buffer: Any, /) -> Any:
+    return kernel.file_readinto(file, buffer)
+
+
+def _readall(file: FileIO, /) -> Any:
+    return kernel.file_readall(file)
+
+
+def route_reads() -> None:
+    """From now on what file objects read goes through the kernel as well."""
+    FileIO.read, FileIO.readinto, FileIO.readall = _read, _readinto, _readall  # type: ignore[method-assign, assignment]
+
+
+def unroute_reads() -> None:
+    """As it was."""
+    for name in {"read", "readinto", "readall"} & FileIO.__dict__.keys():
+        delattr(FileIO, name)
 
 
 def _is_number(file: Any) -> bool:
@@ -97,17 +111,6 @@ def _is_number(file: Any) -> bool:
     if type(file) is str or hasattr(file, "__fspath__"):
         return False
     return hasattr(file, "__index__") or hasattr(file, "__int__") or hasattr(file, "__float__")
-
-
-def _flags(mode: Any) -> int:
-    """The flags of os.open that `FileIO` uses for `mode`; 0 for a mode that it will refuse."""
-    if not isinstance(mode, str):
-        return 0
-    flags = _FLAGS.get(mode)
-    if flags is None:
-        flags = next((flags for letter, flags in _FLAGS.items() if letter in mode), 0)
-        flags = flags & ~os.O_WRONLY | os.O_RDWR if "+" in mode else flags
-    return flags
 
 
 def _warn_unclosed(file: FileIO) -> None:
@@ -136,7 +139,7 @@ class _Opener:
         closefd: Any = True,
         opener: Any = None,
     ) -> Any:
-        if TAP.session is None:
+        if TAP.session is None and not kernel.engaged():
             return real.open_file(file, mode, buffering, encoding, errors, newline, closefd, opener)
         plan = _MODES.get(mode) if isinstance(mode, str) else None
         if type(buffering) is not int and hasattr(buffering, "__index__"):

@@ -16,7 +16,17 @@ from typing import Any
 open_file: Any = _io.open
 FileIO: Any = _io.FileIO
 
+file_open: Any = _io.FileIO.__init__
+file_read: Any = _io.FileIO.read
+file_readinto: Any = _io.FileIO.readinto
+file_readall: Any = _io.FileIO.readall
+file_write: Any = _io.FileIO.write
+file_truncate: Any = _io.FileIO.truncate
+file_close: Any = _io.FileIO.close
+
 fcntl: Any = _fcntl_module.fcntl
+flock: Any = _fcntl_module.flock
+lockf: Any = _fcntl_module.lockf
 
 open: Any = os.open
 close: Any = os.close
@@ -54,8 +64,12 @@ access: Any = os.access
 fstat: Any = os.fstat
 lseek: Any = os.lseek
 lstat: Any = os.lstat
+listdir: Any = os.listdir
 pread: Any = os.pread
+preadv: Any = getattr(os, "preadv", None)
+read: Any = os.read
 readlink: Any = os.readlink
+readv: Any = getattr(os, "readv", None)
 scandir: Any = os.scandir
 stat: Any = os.stat
 

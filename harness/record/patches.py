@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.record import audit, children, files, tap
+from harness.record import audit, children, files, reads, tap
 from harness.record.references import Rebinding, describe
 
 _SUPPORT_SETS = ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids")
@@ -30,19 +30,23 @@ class _Installation:
 _INSTALLED = _Installation()
 
 
-def install() -> None:
+def install(*, reading: bool = False) -> None:
     """Patch Python's file functions in this process, once; call it before the store is imported.
 
-    While nothing is recorded, a patched function just calls the original.
+    While nothing is recorded and no gate is engaged (`kernel`), a patched function just calls the original. With
+    `reading` also the functions that only read or look.
     """
     if _INSTALLED.pairs:
         return
     tempfile.gettempdir()  # its first call writes a test file, which is not the store's
     pairs = _pairs()
+    looking = reads.patched_reads() if reading else {}
     _hook_process()
-    _INSTALLED.pairs = list(pairs.values())
+    _INSTALLED.pairs = [*pairs.values(), *looking.values()]
     _extend_support_sets(_INSTALLED.pairs)
     _assign(pairs)
+    if reading:
+        reads.assign(looking)
     audit.IMPORT_WATCH.begin()
     rebind()
 
@@ -51,6 +55,7 @@ def uninstall() -> None:
     """Put the originals back, everywhere. For tests: one process can then go on without the patches."""
     tap.TAP.session = None
     audit.IMPORT_WATCH.end()
+    files.unroute_reads()
     back = [(patched, original) for original, patched in _INSTALLED.pairs]
     _INSTALLED.pairs, _INSTALLED.left, _INSTALLED.modules_seen = [], [], 0
     for patched, _ in back:

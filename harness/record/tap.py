@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.record import kernel
 from harness.record import originals as real
-from harness.record.session import Session, descriptor_of
+from harness.record.arguments import descriptor_of
+from harness.record.session import Session
 
 _UNSET: Any = object()
 
@@ -29,33 +31,33 @@ class Tap:
     def write(self, fd: Any, data: Any, /) -> Any:
         session = self.session
         if session is None:
-            return real.write(fd, data)
-        return session.write("os.write", fd, real.write, fd, data)
+            return kernel.write(fd, data)
+        return session.write("os.write", fd, kernel.write, fd, data)
 
     def writev(self, fd: Any, buffers: Any, /) -> Any:
         session = self.session
         if session is None:
-            return real.writev(fd, buffers)
-        return session.write_vector("os.writev", real.writev, (fd, buffers))
+            return kernel.writev(fd, buffers)
+        return session.write_vector("os.writev", kernel.writev, (fd, buffers))
 
     def pwrite(self, fd: Any, buffer: Any, offset: Any, /) -> Any:
         session = self.session
         if session is None:
-            return real.pwrite(fd, buffer, offset)
-        return session.pwrite(fd, buffer, offset)
+            return kernel.pwrite(fd, buffer, offset)
+        return session.pwrite(kernel.pwrite, fd, buffer, offset)
 
     def pwritev(self, fd: Any, buffers: Any, offset: Any, flags: Any = 0, /) -> Any:
         session = self.session
         if session is None:
-            return real.pwritev(fd, buffers, offset, flags)
-        return session.write_vector("os.pwritev", real.pwritev, (fd, buffers, offset, flags))
+            return kernel.pwritev(fd, buffers, offset, flags)
+        return session.write_vector("os.pwritev", kernel.pwritev, (fd, buffers, offset, flags))
 
     def sendfile(self, out_fd: Any, in_fd: Any, offset: Any, count: Any, *more: Any, **others: Any) -> Any:
         session = self.session
         if session is None or more or others:  # headers, trailers, flags: macOS and BSD, to sockets only
-            return real.sendfile(out_fd, in_fd, offset, count, *more, **others)
+            return kernel.sendfile(out_fd, in_fd, offset, count, *more, **others)
         arguments = (out_fd, in_fd, offset, count)
-        return session.copy("os.sendfile", descriptor_of(out_fd), None, real.sendfile, arguments)
+        return session.copy("os.sendfile", descriptor_of(out_fd), None, kernel.sendfile, arguments)
 
     def copy_file_range(
         self, src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None
@@ -63,8 +65,8 @@ class Tap:
         session = self.session
         arguments = (src, dst, count, offset_src, offset_dst)
         if session is None:
-            return real.copy_file_range(*arguments)
-        return session.copy("os.copy_file_range", dst, offset_dst, real.copy_file_range, arguments)
+            return kernel.copy_file_range(*arguments)
+        return session.copy("os.copy_file_range", dst, offset_dst, kernel.copy_file_range, arguments)
 
     def splice(
         self, src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None, flags: Any = 0
@@ -72,52 +74,52 @@ class Tap:
         session = self.session
         arguments = (src, dst, count, offset_src, offset_dst, flags)
         if session is None:
-            return real.splice(*arguments)
-        return session.copy("os.splice", dst, offset_dst, real.splice, arguments)
+            return kernel.splice(*arguments)
+        return session.copy("os.splice", dst, offset_dst, kernel.splice, arguments)
 
     def truncate(self, path: Any, length: Any) -> None:
         session = self.session
         if session is None:
-            real.truncate(path, length)
+            kernel.truncate(path, length)
         elif isinstance(path, int):
-            session.resize("os.truncate", path, real.truncate, (path, length))
+            session.resize("os.truncate", path, kernel.truncate, (path, length))
         else:
             session.truncate_path(path, length)
 
     def ftruncate(self, fd: Any, length: Any, /) -> None:
         session = self.session
         if session is None:
-            real.ftruncate(fd, length)
+            kernel.ftruncate(fd, length)
         else:
-            session.resize("os.ftruncate", fd, real.ftruncate, (fd, length))
+            session.resize("os.ftruncate", fd, kernel.ftruncate, (fd, length))
 
     def posix_fallocate(self, fd: Any, offset: Any, length: Any, /) -> None:
         session = self.session
         if session is None:
-            real.posix_fallocate(fd, offset, length)
+            kernel.posix_fallocate(fd, offset, length)
         else:
-            session.resize("os.posix_fallocate", fd, real.posix_fallocate, (fd, offset, length))
+            session.resize("os.posix_fallocate", fd, kernel.posix_fallocate, (fd, offset, length))
 
     # --- syncs -----------------------------------------------------------------------------
 
     def fsync(self, fd: Any) -> None:
         session = self.session
         if session is None:
-            real.fsync(fd)
+            kernel.fsync(fd)
         else:
-            session.sync_descriptor("os.fsync", True, real.fsync, fd)
+            session.sync_descriptor("os.fsync", True, kernel.fsync, fd)
 
     def fdatasync(self, fd: Any) -> None:
         session = self.session
         if session is None:
-            real.fdatasync(fd)
+            kernel.fdatasync(fd)
         else:
-            session.sync_descriptor("os.fdatasync", False, real.fdatasync, fd)
+            session.sync_descriptor("os.fdatasync", False, kernel.fdatasync, fd)
 
     def sync(self) -> None:
         session = self.session
         if session is None:
-            real.sync()
+            kernel.sync()
         else:
             session.sync_all()
 
@@ -126,14 +128,14 @@ class Tap:
     def open(self, path: Any, flags: Any, mode: Any = 0o777, *, dir_fd: Any = None) -> Any:
         session = self.session
         if session is None:
-            return real.open(path, flags, mode, dir_fd=dir_fd)
+            return kernel.open(path, flags, mode, dir_fd=dir_fd)
         return session.open_descriptor(path, flags, mode, dir_fd)
 
     def close(self, fd: Any) -> None:
         session = self.session
         if session is not None:
             session.handles.pop(fd, None)  # before the call: another thread may get the number right after
-        real.close(fd)
+        kernel.close(fd)
 
     def closerange(self, fd_low: Any, fd_high: Any, /) -> None:
         session = self.session
@@ -160,16 +162,16 @@ class Tap:
     def rename(self, src: Any, dst: Any, *, src_dir_fd: Any = None, dst_dir_fd: Any = None) -> None:
         session = self.session
         if session is None:
-            real.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+            kernel.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         else:
-            session.rename("os.rename", real.rename, src, dst, src_dir_fd, dst_dir_fd)
+            session.rename("os.rename", kernel.rename, src, dst, src_dir_fd, dst_dir_fd)
 
     def replace(self, src: Any, dst: Any, *, src_dir_fd: Any = None, dst_dir_fd: Any = None) -> None:
         session = self.session
         if session is None:
-            real.replace(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+            kernel.replace(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         else:
-            session.rename("os.replace", real.replace, src, dst, src_dir_fd, dst_dir_fd)
+            session.rename("os.replace", kernel.replace, src, dst, src_dir_fd, dst_dir_fd)
 
     def link(
         self,
@@ -185,45 +187,45 @@ class Tap:
         if follow_symlinks is not _UNSET:
             keywords["follow_symlinks"] = follow_symlinks
         if session is None:
-            real.link(src, dst, **keywords)
+            kernel.link(src, dst, **keywords)
         else:
-            session.link(src, dst, dst_dir_fd, real.link, **keywords)
+            session.link(src, dst, dst_dir_fd, kernel.link, **keywords)
 
     def symlink(self, src: Any, dst: Any, target_is_directory: Any = False, *, dir_fd: Any = None) -> None:
         session = self.session
         arguments = (src, dst, target_is_directory)
         if session is None:
-            real.symlink(*arguments, dir_fd=dir_fd)
+            kernel.symlink(*arguments, dir_fd=dir_fd)
         else:
-            session.make("os.symlink", dst, dir_fd, real.symlink, *arguments, target=src)
+            session.make("os.symlink", dst, dir_fd, kernel.symlink, *arguments, target=src)
 
     def unlink(self, path: Any, *, dir_fd: Any = None) -> None:
         session = self.session
         if session is None:
-            real.unlink(path, dir_fd=dir_fd)
+            kernel.unlink(path, dir_fd=dir_fd)
         else:
-            session.remove("os.unlink", path, dir_fd, real.unlink)
+            session.remove("os.unlink", path, dir_fd, kernel.unlink)
 
     def remove(self, path: Any, *, dir_fd: Any = None) -> None:
         session = self.session
         if session is None:
-            real.remove(path, dir_fd=dir_fd)
+            kernel.remove(path, dir_fd=dir_fd)
         else:
-            session.remove("os.remove", path, dir_fd, real.remove)
+            session.remove("os.remove", path, dir_fd, kernel.remove)
 
     def rmdir(self, path: Any, *, dir_fd: Any = None) -> None:
         session = self.session
         if session is None:
-            real.rmdir(path, dir_fd=dir_fd)
+            kernel.rmdir(path, dir_fd=dir_fd)
         else:
-            session.remove("os.rmdir", path, dir_fd, real.rmdir)
+            session.remove("os.rmdir", path, dir_fd, kernel.rmdir)
 
     def mkdir(self, path: Any, mode: Any = 0o777, *, dir_fd: Any = None) -> None:
         session = self.session
         if session is None:
-            real.mkdir(path, mode, dir_fd=dir_fd)
+            kernel.mkdir(path, mode, dir_fd=dir_fd)
         else:
-            session.make("os.mkdir", path, dir_fd, real.mkdir, path, mode)
+            session.make("os.mkdir", path, dir_fd, kernel.mkdir, path, mode)
 
     def mkfifo(self, path: Any, mode: Any = 0o666, *, dir_fd: Any = None) -> None:
         session = self.session
@@ -245,16 +247,16 @@ class Tap:
         session = self.session
         where = {"dir_fd": dir_fd, "follow_symlinks": follow_symlinks}
         if session is None:
-            real.chmod(path, mode, **where)
+            kernel.chmod(path, mode, **where)
         else:
-            session.change_mode("os.chmod", real.chmod, path, mode, where)
+            session.change_mode("os.chmod", kernel.chmod, path, mode, where)
 
     def fchmod(self, fd: Any, mode: Any) -> None:
         session = self.session
         if session is None:
-            real.fchmod(fd, mode)
+            kernel.fchmod(fd, mode)
         else:
-            session.change_mode("os.fchmod", real.fchmod, fd, mode, {})
+            session.change_mode("os.fchmod", kernel.fchmod, fd, mode, {})
 
     def utime(
         self,
@@ -270,7 +272,7 @@ class Tap:
         if ns is not _UNSET:
             keywords["ns"] = ns
         if session is None:
-            real.utime(path, times, **keywords)
+            kernel.utime(path, times, **keywords)
         else:
             session.change_times(path, times, keywords)
 

@@ -17,8 +17,11 @@ TEXT_CHARACTERS = 2_000
 PREVIEW_CHARACTERS = 600
 LIST_LINES = 60
 
-#: What a program says where the client closes the store and opens it again.
-REOPEN = "Reopen()"
+#: What a program says where the client closes the store, or closes it and opens it again.
+REOPEN, CLOSE = "Reopen()", "close()"
+_MAINTENANCE = {REOPEN: "close and open again", CLOSE: "close"}
+#: What stands between an operation and how it ended, where the program itself says that.
+ENDING = "  # "
 
 _SENTENCES = ("told", "called", "reached", "found", "expected")
 
@@ -77,12 +80,13 @@ def steps(finding: Finding) -> tuple[Step, ...]:
     found: list[Step] = []
     number = 0
     for text in finding.operations:
-        crash = text.startswith("<crash") and text.endswith(">")
-        if crash or text == REOPEN:
-            found.append(Step(None, text[1:-1] if crash else "close and open again", "", crash))
+        crash = text.startswith("<") and text.endswith(">")
+        text, _, ending = text.partition(ENDING)
+        if crash or text in (REOPEN, CLOSE):
+            found.append(Step(None, text[1:-1] if crash else _MAINTENANCE[text], "", crash))
         else:
             number += 1
-            found.append(Step(number, text, ended.get(number - 1, ""), False))
+            found.append(Step(number, text, ending or ended.get(number - 1, ""), False))
     return tuple(found)
 
 

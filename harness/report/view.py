@@ -141,7 +141,7 @@ def model_bars(evidence: Iterable[Evidence]) -> tuple[ModelBar, ...]:
 
 def _bar(name: str, numbers: tuple[int, int, int], largest: int) -> ModelBar:
     generated, distinct, judged = (round(100 * number / largest, 2) for number in numbers)
-    return ModelBar(name or "no model", *numbers, generated, distinct, judged)
+    return ModelBar(name or "live faults", *numbers, generated, distinct, judged)
 
 
 def bounds_text(bounds: Mapping[str, Any]) -> str:
@@ -190,10 +190,11 @@ def zoo_rest(zoo: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def totals(certificate: Certificate) -> str:
     """How much was tried, in one line."""
-    states = sum(item.states_judged for item in certificate.evidence)
-    points = sum(item.crash_points for item in certificate.evidence)
-    faults = sum(item.faults_fired for item in certificate.evidence)
-    return (
-        f"{count(states, 'crash state')} judged at {count(points, 'crash point')}, "
-        f"{count(faults, 'fault')} fired, in {duration(certificate.seconds)}"
-    )
+    crashed = [item for item in certificate.evidence if item.persistence_model]
+    live = [item for item in certificate.evidence if not item.persistence_model]
+    states = sum(item.states_judged for item in crashed)
+    points = sum(item.crash_points for item in crashed)
+    parts = [f"{count(states, 'crash state')} judged at {count(points, 'crash point')}"] if crashed or not live else []
+    if live:
+        parts.append(f"{count(sum(item.faults_fired for item in live), 'live fault')} fired")
+    return f"{', '.join(parts)}, in {duration(certificate.seconds)}"

@@ -20,6 +20,8 @@ from harness.run.directories import run_directory, sweep
 from harness.run.exploring import Explored, ExploreJob
 from harness.run.journal import Journal
 from harness.run.judging import Judged, JudgeJob
+from harness.run.live.engines import ENGINES
+from harness.run.live.values import TrialsJob, Tried
 from harness.run.options import Options
 from harness.run.pool import Done, Interrupted, Pool, run_once
 from harness.run.recording import Recorded, RecordJob
@@ -61,7 +63,7 @@ class Campaign:
     refusal: str | None = field(init=False, default=None)
     started: float = field(init=False, default=0.0)
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
-    _pools: dict[tuple[str, str], Pool] = field(init=False, default_factory=dict)
+    _pools: dict[tuple[str, str, int], Pool] = field(init=False, default_factory=dict)
     _traces: dict[str, Trace] = field(init=False, default_factory=dict)
     _count: int = field(init=False, default=0)
 
@@ -90,7 +92,7 @@ class Campaign:
 
     # --- workers -------------------------------------------------------------------------
 
-    def setup(self, task: str, isolation: Any = "warm") -> Setup:
+    def setup(self, task: str, isolation: Any = "warm", mount_bytes: int = 0) -> Setup:
         return Setup(
             task=f"harness.run.tasks:{task}",
             adapter=self.spec,
@@ -98,20 +100,25 @@ class Campaign:
             private_mount=self.private,
             memory_bytes=MEMORY_BYTES,
             isolation=isolation,
-            mount_bytes=MOUNT_BYTES,
-            extra={"separate": not self.private},
+            mount_bytes=mount_bytes or MOUNT_BYTES,
+            extra={
+                "separate": not self.private,
+                "reading": task == "try_faults",
+                "coverage": self.options.coverage,
+            },
         )
 
-    def _pool(self, task: str, isolation: str = "warm") -> Pool:
-        key = (task, isolation)
+    def _pool(self, task: str, isolation: str = "warm", mount_bytes: int = 0) -> Pool:
+        key = (task, isolation, mount_bytes)
         if key not in self._pools:
-            pool = Pool(self.setup(task, isolation), self.options.jobs, self.options.time_limit_s)
+            setup = self.setup(task, isolation, mount_bytes)
+            pool = Pool(setup, self.options.jobs, self.options.time_limit_s)
             self._pools[key] = self._stack.enter_context(pool)
         return self._pools[key]
 
-    def close_pool(self, task: str, isolation: str = "warm") -> None:
+    def close_pool(self, task: str, isolation: str = "warm", mount_bytes: int = 0) -> None:
         """Let go of workers that are no longer needed."""
-        pool = self._pools.pop((task, isolation), None)
+        pool = self._pools.pop((task, isolation, mount_bytes), None)
         if pool is not None:
             pool.close()
 
@@ -155,11 +162,21 @@ class Campaign:
 
     def explore(self, jobs: list[ExploreJob], *, resumable: bool = False) -> list[Explored]:
         """Run all jobs; those that a journal has already are not run again."""
-        done: dict[str, Explored] = self._resumed(jobs) if resumable else {}
+        return self._run_all(self._pool("explore"), jobs, resumable)
+
+    def try_faults(self, jobs: list[TrialsJob], *, resumable: bool = False) -> list[Tried]:
+        """Run all jobs, which are of one engine; those that a journal has already are not run again."""
+        if not jobs:
+            return []
+        mount_bytes = ENGINES[jobs[0].engine].mount_bytes
+        return self._run_all(self._pool("try_faults", mount_bytes=mount_bytes), jobs, resumable)
+
+    def _run_all(self, pool: Pool, jobs: list[Any], resumable: bool) -> list[Any]:
+        done: dict[str, Any] = self._resumed(jobs) if resumable else {}
         waiting = [job for job in jobs if job.name not in done]
         while waiting:
-            again: list[ExploreJob] = []
-            for _, job, outcome in self._pool("explore").run(waiting):
+            again: list[Any] = []
+            for _, job, outcome in pool.run(waiting):
                 if isinstance(outcome, Done):
                     done[job.name] = outcome.result
                     self._note(job, outcome.result, resumable)
@@ -168,7 +185,7 @@ class Campaign:
             waiting = again
         return [done[job.name] for job in jobs]
 
-    def _resumed(self, jobs: list[ExploreJob]) -> dict[str, Explored]:
+    def _resumed(self, jobs: list[Any]) -> dict[str, Any]:
         if self.journal is None:
             return {}
         names = {job.name for job in jobs}
@@ -177,13 +194,19 @@ class Campaign:
             self.progress.advance(name)
         return {name: pickle.loads(base64.b85decode(value)) for name, value in known.items()}
 
-    def _note(self, job: ExploreJob, result: Explored, resumable: bool) -> None:
+    def _note(self, job: Any, result: Any, resumable: bool) -> None:
         if resumable:
-            self.progress.advance(f"{job.name}: {result.recoveries} recoveries")
+            self.progress.advance(f"{job.name}: {result.effort}")
             if self.journal is not None:
                 self.journal.append(job.name, base64.b85encode(pickle.dumps(result)).decode())
 
     # --- judging once more ---------------------------------------------------------------
+
+    def try_again(self, job: TrialsJob) -> Tried | Interrupted:
+        """Try one fault in a fresh interpreter."""
+        setup = self.setup("try_faults", mount_bytes=ENGINES[job.engine].mount_bytes)
+        outcome = run_once(setup, job, self.options.time_limit_s)
+        return outcome.result if isinstance(outcome, Done) else outcome
 
     def judge_again(self, job: JudgeJob) -> Judged | Interrupted:
         """Judge one content of the disk in a fresh interpreter."""
@@ -191,8 +214,8 @@ class Campaign:
         return outcome.result if isinstance(outcome, Done) else outcome
 
 
-def _without(job: ExploreJob, outcome: Interrupted) -> ExploreJob:
-    """The job again, with what is known of the recovery that ended the worker."""
+def _without(job: Any, outcome: Interrupted) -> Any:
+    """The job again, with what is known of the recovery, or the trial, that ended the worker."""
     assert all(unit != outcome.unit for unit, _, _ in job.interrupted), "it would never end"
     kind = "hang" if outcome.how == "hang" else kind_of_failure(outcome.phase)
     what = "did not return" if outcome.how == "hang" else "ended its process"

@@ -16,20 +16,24 @@ from typing import Any
 
 import harness
 from harness.core.contract import Contract
+from harness.core.coverage import FaultCoverage
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
 from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
-from harness.core.scenario import Scenario
+from harness.core.scenario import CRASH_ENGINE, Scenario
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
 from harness.record.callsite import is_store_file
 from harness.run.campaign import Campaign, Progress, Silent
+from harness.run.coverage import fault_coverage
 from harness.run.environment import environment, file_system_of
 from harness.run.exploring import ExploreJob, Found, Plan
 from harness.run.findings import Case
 from harness.run.journal import Journal
 from harness.run.judging import JudgeJob
+from harness.run.live.campaign import LiveFaults
+from harness.run.live.telling import LiveCase, LiveTelling
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.options import Options
 from harness.run.planning import plans, survey_plans
@@ -70,9 +74,11 @@ class Run:
         self.options = options
         self.progress = progress
         self.contract: Contract = adapter.contract
-        self.scenarios = selected(options.scenarios)
+        self.all_scenarios = selected(options.scenarios)
+        self.scenarios = tuple(item for item in self.all_scenarios if item.engine == CRASH_ENGINE)
         self.campaign = Campaign(spec, options, progress)
         self.plans = survey_plans(adapter) if options.survey else plans(self.contract, self.scenarios)
+        self.live = LiveFaults(self.campaign, self.all_scenarios, self.contract, progress)
         self.families: dict[str, Family] = {}
         self.notes: list[str] = []
         self.disagreements: list[str] = []
@@ -94,7 +100,7 @@ class Run:
         findings = self._findings()
         self._sample()
         weighing = Weighing(self.scenarios, self.plans, self.families, made, self.options, tuple(self.disagreements))
-        evidence = weighing.evidence()
+        evidence = (*weighing.evidence(), *self.live.evidence())
         claims = weighing.claims(self.contract, evidence, findings)
         return self._issue(evidence, claims, findings, time.perf_counter() - started)
 
@@ -105,6 +111,7 @@ class Run:
         self._record(made)
         self._explore()
         self._require_reopening()
+        self.live.run(made)
         return made
 
     def _workloads(self) -> Workloads:
@@ -150,7 +157,7 @@ class Run:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _record(self, made: Workloads) -> None:
-        families = [name for name in _FAMILIES if any(item.family == name for item in self.scenarios)]
+        families = [name for name in _FAMILIES if any(item.family == name for item in self.all_scenarios)]
         todo = [(name, workload) for name in families for workload in made.family(name)]
         if not self.plans:
             todo = todo[:1]  # nothing to crash, but the adapter must be able to run
@@ -248,8 +255,15 @@ class Run:
     def _findings(self) -> tuple[Finding, ...]:
         telling = Telling(self.campaign, self.adapter, self.spec, self.progress)
         told = telling.tell(self.cases(), [plan.model.name for plan in self.plans])
-        self.notes.extend(telling.notes)
-        return told
+        live = LiveTelling(self.campaign, self.adapter, self.spec, self.progress)
+        cases = [
+            LiveCase(found, series.scenario.name, series.promise)
+            for series in self.live.series
+            for found in series.found
+        ]
+        struck = live.tell(cases, told)
+        self.notes.extend((*telling.notes, *live.notes))
+        return (*told, *struck)
 
     # --- judged again --------------------------------------------------------------------
 
@@ -304,8 +318,15 @@ class Run:
             not_exercised=self._not_exercised(),
             models={plan.model.name: _model(plan.model) for plan in self.plans},
             zoo=zoo_record(),
+            fault_coverage=self._fault_coverage(findings),
             seconds=round(seconds, 3),
         )
+
+    def _fault_coverage(self, findings: tuple[Finding, ...]) -> FaultCoverage:
+        """Where faults struck; of traces that weren't explored nothing counts."""
+        files = (item.trace_file for family in self.families.values() for _, item in family.trusted if family.explored)
+        broken = [finding.call_site for finding in findings if finding.persistence_models]
+        return fault_coverage(self.live.struck(), map(self.campaign.trace, files), broken, self.adapter)
 
     def _all_notes(self) -> tuple[str, ...]:
         notes = list(self.notes)
@@ -323,9 +344,13 @@ class Run:
 
     def _not_exercised(self) -> tuple[str, ...]:
         missing = [] if self.campaign.private else [f"equal paths in recording and recovery: {self.campaign.refusal}"]
+        claims = {plan.claim for plan in self.plans}
         for scenario in self.scenarios:
-            if not self.families[scenario.family].workloads:
-                missing.append(f"{scenario.name}: there is no such workload for this adapter")
+            if scenario.claim in claims and not self.families[scenario.family].workloads:
+                absent = "there is no such workload for this adapter"
+                if scenario.family == "large" and not self.options.budget.extent.large:
+                    absent = f"not part of the profile {self.options.profile}"
+                missing.append(f"{scenario.name}: {absent}")
         return tuple(missing)
 
 

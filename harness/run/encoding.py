@@ -7,6 +7,7 @@ import dataclasses
 import random
 import zlib
 from collections.abc import Iterable
+from enum import Enum
 from typing import Any
 
 import harness
@@ -25,6 +26,8 @@ def encode_value(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: encode_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"@": type(value).__name__, **fields}
+    if isinstance(value, Enum):
+        return {"@": type(value).__name__, "name": value.name}
     if isinstance(value, tuple):
         return {"@": "tuple", "items": [encode_value(item) for item in value]}
     if isinstance(value, dict):
@@ -54,6 +57,8 @@ def decode_value(value: Any, types: dict[str, type]) -> Any:
             return {decode_value(key, types): decode_value(item, types) for key, item in value["items"]}
         case "bytes":
             return base64.b64decode(value["data"])
+        case name if name in types and issubclass(types[name], Enum):
+            return getattr(types[name], value["name"])
         case name if name in types:
             return types[name](
                 **{key: decode_value(item, types) for key, item in value.items() if key != "@"}

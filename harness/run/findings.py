@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UsageError
+from harness.core.trace import CallSite
 from harness.core.workload import Workload
 from harness.judge.oracle import window
 from harness.judge.recovery import judge
 from harness.run.campaign import Campaign
-from harness.run.exploring import ExploreJob, Found, Plan
+from harness.run.exploring import ExploreJob, Found, Plan, minimal
 from harness.run.judging import Judged, JudgeJob
 from harness.run.pool import Interrupted
 from harness.run.recovering import oracle_of
@@ -55,8 +58,10 @@ class Group:
 
 def grouped(cases: Iterable[Case], order: list[str]) -> list[Group]:
     """Merge what shares kind and call site. `order` is the order in which models are listed."""
+    rest = list(cases)
+    kept = {id(found) for found in minimal(case.found for case in rest)}
     groups: dict[tuple[str, str], list[Case]] = {}
-    for case in cases:
+    for case in (case for case in rest if id(case.found) in kept):
         groups.setdefault(case.key, []).append(case)
     return sorted((_group(members, order) for members in groups.values()), key=_importance)
 
@@ -86,6 +91,12 @@ def _difficulty(case: Case) -> tuple[Any, ...]:
 
 def _importance(group: Group) -> tuple[Any, ...]:
     return (group.best.found.claim, *_difficulty(group.best), group.best.key)
+
+
+def identity(kind: str, site: CallSite | None, claim: str) -> str:
+    """The id of a finding: the same from run to run, wherever the source lies."""
+    place = "" if site is None else f"{Path(site.file).name}:{site.line}:{site.function}"
+    return f"{kind.replace('_', '-')}-{hashlib.sha256(f'{kind} {place} {claim}'.encode()).hexdigest()[:8]}"
 
 
 # --- fewer operations ----------------------------------------------------------------------

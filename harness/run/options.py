@@ -12,8 +12,18 @@ from harness.explore.workloads import Extent
 
 
 @dataclass(frozen=True, slots=True)
+class LiveExtent:
+    """How many workloads of each kind live faults are tried on, and how many faults on each of them."""
+
+    short: int
+    long: int
+    large: bool
+    faults: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
-    """How much to try. Budgets count workloads, states and samples; `seconds` is only a backstop."""
+    """How much to try. Budgets count workloads, states, faults and samples; `seconds` is only a backstop."""
 
     name: str
     extent: Extent
@@ -21,13 +31,16 @@ class Profile:
     recovery_depth: int
     samples: int
     seconds: float
+    live: LiveExtent = LiveExtent(2, 0, large=False, faults=300)
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0),
-        Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 20_000, 1_000), 1, 6, 900.0),
+        Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
+                LiveExtent(2, 0, large=False, faults=400)),
+        Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 20_000, 1_000), 1, 6, 900.0,
+                LiveExtent(5, 1, large=True, faults=2_000)),
         Profile(
             "exhaustive",
             Extent(600, (20, 40, 60), large=True),
@@ -35,6 +48,7 @@ PROFILES = {
             2,
             24,
             36_000.0,
+            LiveExtent(40, 3, large=True, faults=50_000),
         ),
     )
 }
@@ -47,7 +61,10 @@ def _cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of `harness certify`. `time_limit_s` is for one call into the store."""
+    """Options of `harness certify`. `time_limit_s` is for one call into the store.
+
+    `coverage` makes workers measure branch coverage: a folder for the data, then the files to measure.
+    """
 
     profile: str = "standard"
     scenarios: tuple[str, ...] = ()
@@ -57,6 +74,7 @@ class Options:
     reports: Path | None = None
     resume: bool = False
     survey: bool = False
+    coverage: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:

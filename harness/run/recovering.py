@@ -169,14 +169,14 @@ class Recoverer:
     def _first(self) -> tuple[Any, bool]:
         adapter = self._call(Step.OPEN, self.adapter)
         store = self._call(Step.OPEN, adapter.open, self.directory)
-        recovered = self._call(Step.SNAPSHOT, _read, adapter, store)
+        recovered = self._call(Step.SNAPSHOT, read_state, adapter, store)
         self._call(Step.CLOSE, adapter.close, store)
         return recovered, self.changed()
 
     def _second(self, oracle: Oracle, spare: tuple[Any, ...], first: Recovery) -> Recovery:
         adapter = self._call(Step.SECOND_OPEN, self.adapter)
         store = self._call(Step.SECOND_OPEN, adapter.open, self.directory)
-        again = self._call(Step.SECOND_SNAPSHOT, _read, adapter, store)
+        again = self._call(Step.SECOND_SNAPSHOT, read_state, adapter, store)
         if not _same(oracle, first, again):
             detail = f"the second opening reads {describe(again)}, the first read {describe(first.recovered)}"
             return Recovery("not_idempotent", detail, first.recovered, first.matches, first.wrote)
@@ -235,7 +235,7 @@ class Recoverer:
     ) -> Recovery:
         adapter = self._call(Step.THIRD_OPEN, self.adapter)
         store = self._call(Step.THIRD_OPEN, adapter.open, self.directory)
-        last = self._call(Step.THIRD_SNAPSHOT, _read, adapter, store)
+        last = self._call(Step.THIRD_SNAPSHOT, read_state, adapter, store)
         self._call(Step.THIRD_CLOSE, adapter.close, store)
         if any(oracle.model.equal(last, state) for state in expected):
             return first
@@ -253,7 +253,7 @@ class Recoverer:
             self.board.leave()
 
 
-def _read(adapter: Any, store: Any) -> Any:
+def read_state(adapter: Any, store: Any) -> Any:
     """A copy of the snapshot, because a store may hand out what it goes on changing."""
     snapshot = adapter.snapshot(store)
     plain = plain_bytes(snapshot)

@@ -11,6 +11,7 @@ from typing import Any
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate, Finding, certificate_from_json
 from harness.core.trace import Image, Trace, empty_image
+from harness.core.workload import Reopen, Workload
 from harness.crash.materialize import Materializer
 from harness.crash.states import Knowledge
 from harness.judge.oracle import window
@@ -19,10 +20,14 @@ from harness.run.campaign import Campaign
 from harness.run.encoding import decode_image, decode_value, operation_types
 from harness.run.findings import interrupts
 from harness.run.judging import JudgeJob
+from harness.run.live.engines import ENGINES, fault_types
+from harness.run.live.values import TrialsJob
 from harness.run.loading import load_adapter
 from harness.run.options import Options
 from harness.run.pool import Interrupted
 from harness.run.recovering import oracle_of, text_of_error
+
+REPLAY_LIMIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ def replay(path: Path, identity: str, target: Path, options: Options) -> Replaye
     if not example:
         raise UsageError(f"the finding {finding.id} has no counterexample to replay.")
     adapter = load_adapter(str(example.get("adapter", "")))
+    if "engine" in example:
+        return _live(finding, adapter, target, options)
     image, trace, known = _decoded(finding, adapter)
     _place(target, image)
     with Campaign(example["adapter"], options) as campaign:
@@ -89,6 +96,43 @@ def replay(path: Path, identity: str, target: Path, options: Options) -> Replaye
     return Replayed(
         finding, target, violation.kind == finding.kind, f"{violation.kind}: {violation.sentence}"
     )
+
+
+def _live(finding: Finding, adapter: Any, target: Path, options: Options) -> Replayed:
+    """Strike once more, in a fresh interpreter; `target` gets what the store left, or the fault did before it."""
+    job = _decoded_job(finding, adapter)
+    with Campaign(finding.counterexample["adapter"], options) as campaign:
+        outcome = campaign.try_again(job)
+    if isinstance(outcome, Interrupted):
+        _place(target, empty_image())
+        seen = f"{outcome.phase}: {outcome.how} ({outcome.detail})"
+        return Replayed(finding, target, interrupts(finding.kind, outcome), seen)
+    same = [found.trial for found in outcome.found if found.key[0] == finding.kind]
+    trial = next(iter(same or [found.trial for found in outcome.found]), None)
+    exhibit = None if trial is None else trial.exhibit
+    _place(target, (exhibit and (exhibit.after or exhibit.recovered)) or empty_image())
+    if trial is None or trial.violation is None:
+        return Replayed(finding, target, False, outcome.refused or "what the store did is admissible")
+    return Replayed(finding, target, bool(same), f"{trial.violation.kind}: {trial.violation.sentence}")
+
+
+def _decoded_job(finding: Finding, adapter: Any) -> TrialsJob:
+    """The trial of a counterexample. Raises `UsageError` if it is damaged."""
+    example = finding.counterexample
+    try:
+        types = {**operation_types(adapter), **fault_types()}
+        steps = tuple(decode_value(item, {**types, "Reopen": Reopen}) for item in example["workload"])
+        fault = decode_value(example["fault"], types)
+        engine, claim, promise = (str(example[name]) for name in ("engine", "claim", "promise"))
+        if engine not in ENGINES:
+            raise ValueError(f"there is no engine {engine!r}")
+        seed = int(example["seed"])
+        workload = Workload("replay", steps)
+        return TrialsJob("replay", engine, claim, promise, workload, seed, 1, REPLAY_LIMIT_S, only=fault)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"the counterexample of {finding.id} is damaged ({text_of_error(error)}): certify the store again."
+        ) from None
 
 
 def _place(target: Path, image: Image) -> None:

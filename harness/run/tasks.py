@@ -14,8 +14,11 @@ from typing import Any
 from harness.core.errors import UsageError
 from harness.crash.materialize import Materializer
 from harness.record import install
+from harness.run import measuring
 from harness.run.exploring import Explored, ExploreJob, Explorer
 from harness.run.judging import Judged, JudgeJob, judge_again
+from harness.run.live.explorer import TrialExplorer
+from harness.run.live.values import TrialsJob, Tried
 from harness.run.loading import load_adapter
 from harness.run.recording import Recorded, RecordJob, record
 from harness.run.recovering import Board
@@ -33,7 +36,9 @@ class Context:
 
 
 def prepare(setup: Setup) -> Context:
-    install()
+    if measured := setup.extra.get("coverage"):
+        measuring.begin(measured[0], tuple(measured[1:]))
+    install(reading=bool(setup.extra.get("reading")))
     adapter, misuse = _loaded(setup.adapter)
     directory = Path(setup.directory)
     if setup.extra.get("separate"):  # without a mount of its own each worker needs a directory of its own
@@ -52,12 +57,22 @@ def _loaded(spec: str) -> tuple[Any, str]:
 def record_one(context: Context, job: RecordJob, board: Board) -> Recorded:
     if context.misuse:
         return Recorded(job.workload.name, job.trace_file, misuse=context.misuse)
-    return record(context.adapter, context.directory, board, job)
+    recorded = record(context.adapter, context.directory, board, job)
+    measuring.save()
+    return recorded
 
 
 def explore(context: Context, job: ExploreJob, board: Board) -> Explored:
-    return Explorer(context.adapter, context.directory, context.materializer, board, job).run()
+    explored = Explorer(context.adapter, context.directory, context.materializer, board, job).run()
+    measuring.save()
+    return explored
 
 
 def judge_one(context: Context, job: JudgeJob, board: Board) -> Judged:
     return judge_again(context.adapter, context.directory, context.materializer, board, job)
+
+
+def try_faults(context: Context, job: TrialsJob, board: Board) -> Tried:
+    tried = TrialExplorer(context.adapter, context.directory, context.materializer, board, job).run()
+    measuring.save()
+    return tried

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from harness.core.trace import Trace
 from harness.core.workload import Reopen
 from harness.run.campaign import Campaign, Progress
 from harness.run.encoding import encode_image, encode_operations, file_name
-from harness.run.explaining import tell
+from harness.run.explaining import read_early, tell
 from harness.run.exploring import ExploreJob, Plan
 from harness.run.findings import (
     FINDINGS_LIMIT,
@@ -23,6 +22,7 @@ from harness.run.findings import (
     Group,
     confirmed,
     grouped,
+    identity,
     reduced,
 )
 from harness.run.fixing import find_fix
@@ -55,18 +55,18 @@ class Telling:
         trace = self.campaign.trace(case.trace_file)
         fix = find_fix(self.campaign, case) if confirmation.again else None
         oracle = oracle_of(self.adapter, trace)
-        identity = _identity(case)
+        name = identity(case.found.violation.kind, case.found.site, case.found.claim)
         self.progress.advance(f"{case.found.violation.kind} at {case.found.site}")
         return Finding(
-            id=identity,
+            id=name,
             scenario=case.scenario,
             claim=case.found.claim,
-            summary=_summary(case, confirmation),
+            summary=_summary(case, confirmation, trace),
             kind=case.found.violation.kind,
             persistence_models=self._models(group, case),
             operations=tuple(_program(case, trace)),
             call_site=case.found.site,
-            replay=f"harness replay {self._certificate_file()} {identity}",
+            replay=f"harness replay {self._certificate_file()} {name}",
             confirmed=confirmation.again,
             seconds_to_find=round(group.seconds, 3),
             story=tell(case, trace, oracle, confirmation, fix),
@@ -105,13 +105,15 @@ def _long(case: Case) -> bool:
     return not case.workload.name.startswith("short")
 
 
-def _summary(case: Case, confirmation: Confirmation) -> str:
+def _summary(case: Case, confirmation: Confirmation, trace: Trace) -> str:
     found = case.found
     when = "the process dies" if found.claim == "process_crash" else "the power fails"
     if found.inner is not None:
         when += " again while the store recovers"
     where = f" (call in line {found.site.line} of {Path(found.site.file).name})" if found.site else ""
     sentence = f"When {when}, {found.violation.sentence}{where}."
+    if read_early(found, trace) is not None:
+        sentence += " Another client had read it before it was durable."
     return (
         sentence
         if confirmation.again
@@ -134,15 +136,6 @@ def _program(case: Case, trace: Trace) -> list[str]:
         lines.append(describe(step, limit=120))
         index += 1
     return [*lines, "<crash>", *(("<crash during recovery>",) if case.found.inner is not None else ())]
-
-
-def _identity(case: Case) -> str:
-    found = case.found
-    site = (
-        "" if found.site is None else f"{Path(found.site.file).name}:{found.site.line}:{found.site.function}"
-    )
-    text = f"{found.violation.kind} {site} {found.claim}"
-    return f"{found.violation.kind.replace('_', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _counterexample(case: Case, trace: Trace, spec: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.core.contract import Contract
 from harness.core.evidence import ClaimResult, Evidence, Finding
-from harness.core.scenario import Scenario
+from harness.core.scenario import CRASH_ENGINE, Scenario
 from harness.core.verdict import Verdict, merge
 from harness.core.workload import Workload
 from harness.crash.states import Counts
@@ -18,7 +18,8 @@ from harness.run.options import Options
 from harness.run.recording import Recorded
 
 _HARMLESS = tuple(what.value for what in HARMLESS)
-_OTHER_CLAIMS = ("io_error", "corruption", "rollback", "writers")
+#: The promises of a contract, in the order of a certificate.
+CLAIMS = ("process_crash", "power_loss", "io_error", "corruption", "rollback", "writers")
 
 
 @dataclass(slots=True)
@@ -83,6 +84,8 @@ class Weighing:
     def evidence(self) -> tuple[Evidence, ...]:
         rows = []
         for scenario in self.scenarios:
+            if scenario.engine != CRASH_ENGINE:
+                continue
             family = self.families[scenario.family]
             for plan in self.plans:
                 if plan.claim == scenario.claim and self.made.family(scenario.family):
@@ -166,23 +169,19 @@ class Weighing:
     ) -> tuple[ClaimResult, ...]:
         """What became of each promise."""
         claims = []
-        for claim in ("process_crash", "power_loss"):
+        for claim in CLAIMS:
             promised = getattr(contract, claim)
             rows = [row for row in evidence if row.claim == claim]
             if promised is None or not rows:
                 continue
             flaky = [item for item in findings if item.claim == claim and not item.confirmed]
             verdict = self._claim_verdict(rows, [item for item in findings if item.claim == claim])
-            reasons = tuple(
-                dict.fromkeys(
-                    reason for row in rows if row.verdict is verdict is not Verdict.PASS for reason in row.reasons
-                )
-            )
+            reasons = _reasons(verdict, rows)
             if flaky and verdict is Verdict.UNKNOWN:
                 reasons = (*reasons, "a violation was found that did not happen again in a fresh interpreter")
             scenarios = tuple(dict.fromkeys(row.scenario for row in rows))
             claims.append(ClaimResult(claim, promised, verdict, scenarios, reasons))
-        return (*claims, *self._untested(contract))
+        return (*claims, *self._untested(contract, {row.claim for row in evidence}))
 
     def _claim_verdict(self, rows: list[Evidence], findings: list[Finding]) -> Verdict:
         """A violation that did not happen again breaks nothing, and leaves nothing certain."""
@@ -191,17 +190,26 @@ class Weighing:
             return Verdict.UNKNOWN
         return verdict
 
-    def _untested(self, contract: Contract) -> list[ClaimResult]:
+    def _untested(self, contract: Contract, tested: set[str]) -> list[ClaimResult]:
         """Promises that no scenario of this version tries to break."""
         if self.options.scenarios or self.options.survey:
             return []
         results = []
-        for claim in _OTHER_CLAIMS:
+        for claim in CLAIMS[2:]:
             promised = getattr(contract, claim)
-            if promised not in (None, "one"):
-                reason = "no scenario of this version tests it; say None in the contract if it is not promised"
+            if promised not in (None, "one") and claim not in tested:
+                nothing = '"one"' if claim == "writers" else "None"
+                reason = f"no scenario of this version tests it; say {nothing} in the contract if it is not promised"
                 results.append(ClaimResult(claim, promised, Verdict.UNKNOWN, (), (reason,)))
         return results
+
+
+def _reasons(verdict: Verdict, rows: list[Evidence]) -> tuple[str, ...]:
+    """Why a claim is not certified. Each piece of evidence counts its own ways; a claim says where to look."""
+    decisive = [row for row in rows if row.verdict is verdict is not Verdict.PASS]
+    if verdict is Verdict.FAIL:
+        return (f"broken by {', '.join(dict.fromkeys(row.scenario for row in decisive))}",)
+    return tuple(dict.fromkeys(reason for row in decisive for reason in row.reasons))
 
 
 def _bounds(scenario: Scenario, family: Family, counts: Counts, made: Workloads, recoveries: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from harness.core.trace import (
     SyncFile,
     WriteData,
 )
-from harness.record import originals, session
+from harness.record import kernel, session
 from tests.unit.record.recording import effects_of, opened, recorded
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")
@@ -319,7 +319,7 @@ def test_a_failed_sync_is_an_event_without_effects(root, file, monkeypatch):
     def refuse(descriptor):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(originals, "fsync", refuse)
+    monkeypatch.setattr(kernel, "fsync", refuse)
     with recorded(root) as recording:
         descriptor = os.open(file, os.O_RDWR)
         with pytest.raises(OSError, match="Input/output"):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness import UsageError
+from harness.core.scenario import CRASH_ENGINE
+from harness.run.live.engines import ENGINES
 from harness.run.scenarios import SCENARIOS, scenario_names, selected
+from harness.run.weighing import CLAIMS
 
 
 def test_an_unknown_name_is_refused() -> None:
@@ -27,5 +30,6 @@ def test_every_scenario_has_a_name_of_its_own_and_says_what_it_does() -> None:
     """A claim, faults, a sentence."""
     assert len(set(scenario_names())) == len(SCENARIOS)
     for scenario in SCENARIOS:
-        assert scenario.claim in ("process_crash", "power_loss") and scenario.tries and scenario.faults
+        assert scenario.claim in CLAIMS and scenario.tries and scenario.faults
+        assert scenario.engine == CRASH_ENGINE or scenario.engine in ENGINES
         assert scenario.family in ("short", "long", "large")

@@ -1,0 +1,174 @@
+"""The part of a certification that live faults are: jobs for workers, evidence, and what was found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.contract import Contract
+from harness.core.evidence import Evidence
+from harness.core.scenario import CRASH_ENGINE, Scenario
+from harness.core.verdict import Verdict
+from harness.core.workload import Workload
+from harness.explore.workloads import Workloads
+from harness.run.campaign import Campaign, Progress
+from harness.run.live.engines import ENGINES
+from harness.run.live.values import LiveFound, StruckKey, TrialsJob, Tried
+from harness.run.options import LiveExtent, Options
+
+#: What a survey tries, the strongest promise first.
+SURVEYED: dict[str, tuple[str, ...]] = {
+    "io_error": ("fails_cleanly",),
+    "corruption": ("repaired", "detected"),
+    "rollback": ("detected",),
+}
+
+
+@dataclass(slots=True)
+class Series:
+    """One scenario of live faults with all its jobs and what came of them."""
+
+    scenario: Scenario
+    promise: str
+    jobs: list[TrialsJob]
+    tried: list[Tried] = field(default_factory=list)
+
+    @property
+    def found(self) -> Iterator[LiveFound]:
+        for tried in self.tried:
+            yield from tried.found
+
+
+class LiveFaults:
+    """Tries the scenarios of live faults whose claims a contract makes."""
+
+    def __init__(
+        self, campaign: Campaign, scenarios: Iterable[Scenario], contract: Contract, progress: Progress
+    ) -> None:
+        self.campaign = campaign
+        self.options: Options = campaign.options
+        self.progress = progress
+        self.scenarios = tuple(item for item in scenarios if item.engine != CRASH_ENGINE)
+        self.promises = promises(contract, survey=self.options.survey)
+        self.series: list[Series] = []
+
+    def run(self, made: Workloads) -> None:
+        """Try everything, scenario by scenario."""
+        chosen = chosen_workloads(made, self.options.budget.live)
+        if not chosen:
+            return
+        for scenario, promise in self._tried():
+            series = Series(scenario, promise, [self._job(scenario, promise, workload) for workload in chosen])
+            self.series.append(series)
+            if self.campaign.out_of_time:
+                continue
+            self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
+            series.tried = self.campaign.try_faults(series.jobs, resumable=True)
+
+    def _tried(self) -> Iterator[tuple[Scenario, str]]:
+        for scenario in self.scenarios:
+            for promise in self.promises.get(scenario.claim, ()):
+                yield scenario, promise
+
+    def _job(self, scenario: Scenario, promise: str, workload: Workload) -> TrialsJob:
+        budget = self.options.budget
+        return TrialsJob(
+            f"{scenario.name} {promise} {workload.name}",
+            scenario.engine,
+            scenario.claim,
+            promise,
+            workload,
+            self.options.seed,
+            budget.live.faults,
+            budget.seconds / 4,
+            after_violation=budget.live.faults if self.options.survey else budget.live.faults // 4,
+        )
+
+    # --- evidence ------------------------------------------------------------------------------
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        return tuple(self._row(series) for series in self.series)
+
+    def _row(self, series: Series) -> Evidence:
+        tried = series.tried
+        verdict, reasons = _verdict(series)
+        trials = sum(item.trials for item in tried)
+        return Evidence(
+            scenario=series.scenario.name,
+            claim=series.scenario.claim,
+            verdict=verdict,
+            persistence_model="",
+            states_generated=sum(item.planned for item in tried),
+            states_distinct=trials,
+            states_judged=trials,
+            exhausted=bool(tried) and all(item.exhausted and not item.refused for item in tried),
+            faults_fired=sum(item.fired for item in tried),
+            seconds=round(sum(item.seconds for item in tried), 3),
+            seed=self.options.seed,
+            reasons=tuple(reasons),
+            bounds=_bounds(tried),
+            crash_points=0,
+            workloads=len(series.jobs),
+            deterministic=all(item.deterministic for item in tried),
+        )
+
+    def struck(self) -> Counter[StruckKey]:
+        """Where faults struck, over all scenarios."""
+        total: Counter[StruckKey] = Counter()
+        for series in self.series:
+            for tried in series.tried:
+                total.update(tried.struck)
+        return total
+
+
+def promises(contract: Contract, *, survey: bool) -> dict[str, tuple[str, ...]]:
+    """What live faults may try to break, by claim: what the contract says, or all there is, the strongest first.
+
+    A survey learns what a store keeps over the death of its process from crash states alone.
+    """
+    if survey:
+        return SURVEYED
+    names = ("process_crash", "power_loss", "io_error", "corruption", "rollback")
+    given = {name: getattr(contract, name) for name in names}
+    return {name: (promise,) for name, promise in given.items() if promise is not None}
+
+
+def chosen_workloads(made: Workloads, extent: LiveExtent) -> list[Workload]:
+    """The longest short workloads, evenly spaced, and some of the others."""
+    candidates = [workload for workload in made.short if len(workload.operations) > 1] or list(made.short)
+    longest = sorted(candidates, key=lambda workload: -len(workload.steps))
+    short = [longest[number * len(longest) // extent.short] for number in range(min(extent.short, len(longest)))]
+    large = list(made.large) if extent.large else []
+    return [*short, *made.long[: extent.long], *large]
+
+
+def _verdict(series: Series) -> tuple[Verdict, list[str]]:
+    tried = series.tried
+    broken = {found.key for found in series.found}
+    if broken:
+        return Verdict.FAIL, [f"broken in {len(broken)} {'way' if len(broken) == 1 else 'ways'}"]
+    if not tried:
+        return Verdict.UNKNOWN, ["out of time before any of these faults was tried"]
+    reasons = list(dict.fromkeys(reason for item in tried for reason in item.unknown))
+    if not any(item.fired for item in tried):
+        refused = next((item.refused for item in tried if item.refused), "")
+        reasons.append(f"no fault fired: {refused or 'there was nothing that it could have struck'}")
+    elif max(item.operations for item in tried) < series.scenario.minimum_operations:
+        reasons.append(f"no workload carried out {series.scenario.minimum_operations} operations")
+    return (Verdict.UNKNOWN, reasons) if reasons else (Verdict.PASS, [])
+
+
+def _bounds(tried: list[Tried]) -> dict[str, Any]:
+    bounds: dict[str, Any] = {
+        "smallest_workload_operations": min((item.operations for item in tried if not item.refused), default=0),
+        "largest_workload_operations": max((item.operations for item in tried), default=0),
+        "faults_planned": sum(item.planned for item in tried),
+        "faults_tried": sum(item.trials for item in tried),
+    }
+    if idle := sum(item.idle for item in tried):
+        bounds["faults_that_never_fired"] = idle
+    if refused := sum(bool(item.refused) for item in tried):
+        bounds["workloads_refused"] = refused
+    return bounds

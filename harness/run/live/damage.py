@@ -1,0 +1,311 @@
+"""Damaged files: run a workload, close, damage one file, and open the store again, several times.
+
+The files are damaged at rest, between a clean close and the next opening. What the store makes of it is seen three
+times: twice by opening and reading, in every way that it offers, and once after new operations.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core.adapter import supported_operations
+from harness.core.models import BUILT_IN_MODELS, KEY_VALUE, LOG
+from harness.core.operations import Append, Get, Load, Put, PutMany, Read, Save, describe
+from harness.core.trace import CallSite, Image, empty_image
+from harness.core.workload import Workload
+from harness.inject import damage as injury
+from harness.inject.damage import Damage, DamageKind, Versions
+from harness.judge.classify import Violation
+from harness.judge.damage import Opening, judge_openings
+from harness.judge.oracle import Oracle
+from harness.record import kernel
+from harness.record.callsite import CallSites, call_site
+from harness.record.kernel import Call
+from harness.record.scan import scan
+from harness.run.live.bench import Bench, Client, listening
+from harness.run.live.values import Exhibit, Struck, Trial
+from harness.run.recovering import Step, TolerantModel, read_state, text_of_error
+
+NAME = "damage"
+_PROBED_KEYS = 6
+
+
+class DamageEngine:
+    """Tries damages for the claims "corruption" and "rollback"."""
+
+    fault_types = (Damage, DamageKind)
+
+    def __init__(self, bench: Bench, workload: Workload, claim: str, promise: str) -> None:
+        self.bench = bench
+        self.workload = workload
+        self.claim = claim
+        self.repairs = promise == "repaired"
+        self.images: list[Image] = []
+        self.located: set[tuple[str, DamageKind]] = set()
+
+    def rehearse(self) -> str:
+        """Run the workload without any fault; why nothing can be tried, or nothing."""
+        self.bench.materializer.place(empty_image())
+        client = Client(self.bench)
+        client.run(self.workload, after=lambda: self.images.append(scan(self.bench.directory)))
+        self.images.append(scan(self.bench.directory))
+        self.client = client
+        self.versions = {file.path: file for file in injury.versions(self.images)}
+        if client.elsewhere or client.errors:
+            return (client.elsewhere or list(client.errors.values()))[0]
+        self.oracle = oracle_for(self.bench.adapter, tuple(client.operations))
+        self.probes = tuple(probes(self.bench.adapter, client.operations))
+        self.correct = self._settled()
+        return ""
+
+    @property
+    def operations(self) -> int:
+        return len(self.client.operations)
+
+    def _settled(self) -> bool:
+        """Whether the undamaged store reads as it should; otherwise damage says nothing."""
+        self.bench.materializer.place(self.images[-1])
+        opening = self._opening(Step.OPEN, Step.SNAPSHOT, Step.CLOSE)
+        return not opening.error and not opening.answer and len(self.oracle.operations) in opening.matches
+
+    def faults(self) -> Iterator[Damage]:
+        if not self.correct:
+            return
+        for file in self.versions.values():
+            for damage in injury.damages(file, self.bench.seed):
+                if self._concerns(file, injury.damaged_content(file, damage)):
+                    yield damage
+
+    def _concerns(self, file: Versions, content: bytes | None) -> bool:
+        """Whether this damage is one that the claim is about."""
+        return injury.sets_back(file, content) == (self.claim == "rollback")
+
+    # --- one damage ----------------------------------------------------------------------------
+
+    def attempt(self, damage: Damage) -> Trial:
+        file = self.versions[damage.path]
+        content = injury.damaged_content(file, damage)
+        image = injury.damaged(self.images[-1], damage.path, content)
+        repaired = self.claim == "corruption" and self.repairs and injury.is_one_block(file, content)
+        openings = self._openings(image)
+        violation = judge_openings(self.oracle, openings, repaired=repaired)
+        if violation is None:
+            violation = self._written(openings)
+        promise = "repaired" if repaired else "detected"
+        if violation is None:
+            return Trial(1, struck=self._located_once(image, file, content, damage), promise=promise)
+        left = scan(self.bench.directory)
+        site, struck = self._last_read(image, file, content, damage)
+        exhibit = self._exhibit(damage, image, left, violation.sentence, openings)
+        return Trial(1, violation, site, exhibit, struck, promise)
+
+    def _located_once(
+        self, image: Image, file: Versions, content: bytes | None, damage: Damage
+    ) -> tuple[Struck, ...]:
+        """Where the store met the damage, asked once for each file and kind: for fault coverage."""
+        if (file.path, damage.kind) in self.located:
+            return ()
+        self.located.add((file.path, damage.kind))
+        return self._last_read(image, file, content, damage)[1]
+
+    def ended(self, damage: Damage, violation: Violation) -> Trial:
+        content = injury.damaged_content(self.versions[damage.path], damage)
+        image = injury.damaged(self.images[-1], damage.path, content)
+        exhibit = self._exhibit(damage, image, None, violation.sentence, [])
+        return Trial(1, violation, None, exhibit, (), "detected")
+
+    def _openings(self, image: Image) -> list[Opening]:
+        self.bench.materializer.place(image)
+        first = self._opening(Step.OPEN, Step.SNAPSHOT, Step.CLOSE)
+        second = self._opening(Step.SECOND_OPEN, Step.SECOND_SNAPSHOT, Step.SECOND_CLOSE)
+        self.bench.surroundings.restore()
+        return [first, second]
+
+    def _opening(self, opening: Step, reading: Step, closing: Step) -> Opening:
+        """Open, read in every way, and close, listening for signals."""
+        step = opening
+        with listening() as signals:
+            try:
+                adapter = self.bench.call(opening, self.bench.adapter)
+                store = self.bench.call(opening, adapter.open, self.bench.directory)
+                step = reading
+                state = self.bench.call(reading, read_state, adapter, store)
+                matches = self.oracle.matches(state)
+                answer = self._contradiction(adapter, store, max(matches, default=-1))
+                step = closing
+                self.bench.call(closing, adapter.close, store)
+            except BaseException as error:
+                return self._raised(step, error, signals.count > 0)
+        return Opening(state, matches, signals.count > 0, answer=answer)
+
+    def _raised(self, step: Step, error: BaseException, signal: bool) -> Opening:
+        declared = isinstance(error, self.bench.contract.errors)
+        return Opening(error=text_of_error(error), declared=declared, during=str(step), signal=signal)
+
+    def _contradiction(self, adapter: Any, store: Any, count: int) -> str:
+        """What a read answers that the snapshot contradicts, in words. Raises what the store raises."""
+        if count < 0:
+            return ""
+        state = self.oracle.states[count][0]
+        for probe in self.probes:
+            answer = self.bench.call(Step.OPERATION, adapter.apply, store, probe)
+            expected = self.oracle.model.step(state, probe)[1]
+            if not _same_answer(answer, expected):
+                shown = f"{describe(probe)} answers {describe(answer)}"
+                return f"{shown} without exception or signal, and the snapshot says {describe(expected)}"
+        return ""
+
+    def _written(self, openings: list[Opening]) -> Violation | None:
+        """New operations after the damage: what is acknowledged must be there, unless the damage is reported."""
+        last = openings[-1]
+        if last.error or not last.matches:
+            return None
+        count = max(last.matches)
+        following = following_operations(self.bench.adapter.model, self.client.operations)
+        opening = self._opening_after(following)
+        if opening is None or opening.error:
+            return None if opening is None else judge_openings(self.oracle, [opening], repaired=False)
+        expected = self.oracle.following(count, following)
+        if any(self.oracle.model.equal(opening.state, state) for state in expected) or opening.signal:
+            return None
+        names = ", ".join(describe(operation) for operation in following)
+        return Violation("not_writable", f"{names} returned, and reading again gives {describe(opening.state)}")
+
+    def _opening_after(self, following: tuple[Any, ...]) -> Opening | None:
+        """Write, close and read again; `None` where the store refuses to be written to, which it may."""
+        with listening() as signals:
+            try:
+                adapter = self.bench.call(Step.SECOND_OPEN, self.bench.adapter)
+                store = self.bench.call(Step.SECOND_OPEN, adapter.open, self.bench.directory)
+                for operation in following:
+                    self.bench.call(Step.APPLY, adapter.apply, store, operation)
+                self.bench.call(Step.SECOND_CLOSE, adapter.close, store)
+            except BaseException as error:
+                raised = self._raised(Step.APPLY, error, signals.count > 0)
+                return None if raised.declared else raised
+        return self._opening(Step.THIRD_OPEN, Step.THIRD_SNAPSHOT, Step.THIRD_CLOSE)
+
+    # --- what the story needs ------------------------------------------------------------------
+
+    def _last_read(
+        self, image: Image, file: Versions, content: bytes | None, damage: Damage
+    ) -> tuple[CallSite | None, tuple[Struck, ...]]:
+        """The last read of the damaged bytes while the store opens and is read, found by doing it once more."""
+        watch = ReadWatch(str(self.bench.directory / file.path), *injury.extent(file, content))
+        self.bench.materializer.place(image)
+        with kernel.engage(watch):
+            self._opening(Step.OPEN, Step.SNAPSHOT, Step.CLOSE)
+        site = watch.site()
+        return site, (Struck(site, watch.call, damage.kind.value),)
+
+    def _exhibit(
+        self, damage: Damage, image: Image, left: Image | None, sentence: str, openings: list[Opening]
+    ) -> Exhibit:
+        complete = self.oracle.states[-1][0]
+        reports = [f"opening {number}: {_shown(opening)}" for number, opening in enumerate(openings, 1)]
+        return Exhibit(
+            lines=(*self.client.lines, "close()", f"<damage: {damage.describe()}>"),
+            told=f"All {len(self.client.operations)} operations were acknowledged, and the store was closed.",
+            called="Nothing was running when the damage happened.",
+            reached=f"At rest: {damage.describe()}.",
+            found=". ".join((f"{sentence[:1].upper()}{sentence[1:]}", *reports)) + ".",
+            expected=f"It should have read {_short(complete)}, or said that something is wrong.",
+            before=self.images[-1],
+            after=image,
+            recovered=left,
+        )
+
+
+@dataclass(slots=True)
+class ReadWatch:
+    """A gate that lets everything through and remembers the last read of bytes [start, end) of one file.
+
+    Where none of them is read, the last read of the file counts, or else the last look at it.
+    """
+
+    path: str
+    start: int
+    end: int
+    call: str = ""
+    _best: int = 0
+    _where: Any = None
+
+    def __call__(self, call: Call, make: Callable[..., Any]) -> Any:
+        if call.group not in (kernel.READ, kernel.OPEN, kernel.STATUS) or call.path() != self.path:
+            return make()
+        position = self._position(call)
+        result = make()
+        self._note(call, position, result)
+        return result
+
+    def _position(self, call: Call) -> int:
+        if call.group != kernel.READ or call.position >= 0:
+            return call.position
+        try:
+            return os.lseek(call.descriptor, 0, os.SEEK_CUR)
+        except OSError:
+            return -1
+
+    def _note(self, call: Call, position: int, result: Any) -> None:
+        count = result if isinstance(result, int) else len(result) if isinstance(result, bytes) else 0
+        reaches = position < self.end and position + count >= self.start
+        rank = 1 if call.group != kernel.READ else 3 if reaches else 2
+        if rank >= self._best:
+            self._best, self._where = rank, call_site(2)
+            self.call = call.name.removeprefix("file_")
+
+    def site(self) -> CallSite | None:
+        return CallSites().resolve(*self._where) if self._where else None
+
+
+def oracle_for(adapter: Any, operations: tuple[Any, ...], failed: Any = ()) -> Oracle:
+    """The oracle for operations that a client issued."""
+    built_in = any(adapter.model is model for model in BUILT_IN_MODELS)
+    return Oracle(adapter.model if built_in else TolerantModel(adapter.model), operations, failed)
+
+
+def probes(adapter: Any, operations: list[Any]) -> Iterator[Any]:
+    """Reads that the adapter declares, over what the workload wrote."""
+    supported = supported_operations(adapter) or ()
+    if Load in supported:
+        yield Load()
+    if Read in supported:
+        yield Read(0)
+    if Get in supported:
+        keys = [item.key for item in operations if isinstance(item, Put)]
+        keys += [key for item in operations if isinstance(item, PutMany) for key, _ in item.items]
+        for key in list(dict.fromkeys(keys))[:_PROBED_KEYS]:
+            yield Get(key)
+
+
+def following_operations(model: Any, done: list[Any]) -> tuple[Any, ...]:
+    """Operations to go on with: new values, or the last ones once more where the model is the user's own."""
+    if model is KEY_VALUE:
+        return (Put("k1", "after the damage"),)
+    if model is LOG:
+        return (Append("after the damage"),)
+    if any(model is built_in for built_in in BUILT_IN_MODELS):
+        return (Save({"after": "the damage"}),)
+    return tuple(done[-1:])
+
+
+def _same_answer(answer: Any, expected: Any) -> bool:
+    if isinstance(expected, list | tuple) and isinstance(answer, list | tuple):
+        return list(answer) == list(expected)
+    return bool(answer == expected)
+
+
+def _shown(opening: Opening) -> str:
+    if opening.error:
+        return f"{opening.during} raised {opening.error}"
+    return f"read {_short(opening.state)}{', with a signal' if opening.signal else ', without a word'}"
+
+
+def _short(value: Any, limit: int = 200) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+

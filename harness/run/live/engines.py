@@ -1,0 +1,59 @@
+"""The engines that there are, by name, and what each of them has to offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.core.workload import Workload
+from harness.judge.classify import Violation
+from harness.run.live.bench import Bench
+from harness.run.live.damage import DamageEngine
+from harness.run.live.values import Trial
+
+
+class Engine(Protocol):
+    """One workload on one bench. Faults are values that can be pickled, compared and described in words."""
+
+    def rehearse(self) -> str:
+        """Run the workload without any fault; why nothing can be tried, in words, or nothing."""
+
+    @property
+    def operations(self) -> int:
+        """How many operations the rehearsal carried out."""
+
+    def faults(self) -> Iterable[Any]:
+        """All faults for this workload, the same ones for the same seed."""
+
+    def attempt(self, fault: Any) -> Trial:
+        """Try one of them. Leaves nothing behind: the next trial starts afresh."""
+
+    def ended(self, fault: Any, violation: Violation) -> Trial:
+        """What to say of a trial that hung or ended its process; nothing of it may be run again here."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """How to make an engine of a kind, and how its workers differ from others.
+
+    `make(bench, workload, claim, promise)`. `fault_types` are the classes of its faults and of the enumerations in
+    them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
+    false where real races or a real clock decide. `noun` says what is tried, in the plural.
+    """
+
+    make: Callable[[Bench, Workload, str, str], Engine]
+    fault_types: tuple[type, ...]
+    noun: str = "faults"
+    mount_bytes: int = 0
+    deterministic: bool = True
+
+
+ENGINES: dict[str, EngineKind] = {
+    "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
+}
+
+
+def fault_types() -> dict[str, type]:
+    """The classes of all faults, and of the enumerations in them, by name."""
+    return {kind.__name__: kind for engine in ENGINES.values() for kind in engine.fault_types}

@@ -1,0 +1,100 @@
+"""The job of a worker: all faults of one engine on one workload."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.crash.materialize import Materializer
+from harness.judge.classify import Violation
+from harness.run.live.bench import Bench
+from harness.run.live.engines import ENGINES
+from harness.run.live.values import LiveFound, Struck, StruckKey, Trial, TrialsJob, Tried
+from harness.run.recovering import Board
+
+#: Trials that may end a worker before the rest of a job is left out.
+INTERRUPTIONS_IN_ALL = 4
+_UNKNOWN_KEPT = 3
+
+
+class TrialExplorer:
+    """Runs one job in one directory."""
+
+    def __init__(
+        self, adapter: Any, directory: Path, materializer: Materializer, board: Board, job: TrialsJob
+    ) -> None:
+        self.job = job
+        self.bench = Bench(adapter, directory, materializer, board, job.seed)
+        self.kind = ENGINES[job.engine]
+        self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
+        self.tried = Tried(job.name, deterministic=self.kind.deterministic)
+        self.started = time.perf_counter()
+        self.left = job.most
+        self.known: dict[tuple[str, str], LiveFound] = {}
+
+    def run(self) -> Tried:
+        engine = self.kind.make(self.bench, self.job.workload, self.job.claim, self.job.promise)
+        self.tried.refused = engine.rehearse()
+        if not self.tried.refused:
+            self.tried.operations = engine.operations
+            self._all(engine)
+        self.tried.found = list(self.known.values())
+        self.tried.seconds = time.perf_counter() - self.started
+        return self.tried
+
+    def _all(self, engine: Any) -> None:
+        faults = list(engine.faults()) if self.job.only is None else [self.job.only]
+        self.tried.planned = len(faults)
+        for unit, fault in enumerate(_spread(faults, self.left), 1):
+            if self._is_over():
+                self.tried.exhausted = False
+                return
+            self.bench.unit = unit
+            self._note(fault, self._trial(engine, fault, unit))
+        self.tried.exhausted = self.tried.trials >= len(faults)
+
+    def _is_over(self) -> bool:
+        late = time.perf_counter() - self.started > self.job.seconds
+        ended = len(self.interrupted) >= INTERRUPTIONS_IN_ALL and self.bench.unit >= max(self.interrupted)
+        found = self.job.stop_at_first is not None and self.job.stop_at_first in self.known
+        return self.left <= 0 or late or ended or found
+
+    def _trial(self, engine: Any, fault: Any, unit: int) -> Trial:
+        self.left -= 1
+        if unit not in self.interrupted:
+            trial: Trial = engine.attempt(fault)
+            self.bench.surroundings.restore()
+            return trial
+        ended: Trial = engine.ended(fault, Violation(*self.interrupted[unit]))
+        return ended
+
+    def _note(self, fault: Any, trial: Trial) -> None:
+        tried = self.tried
+        tried.trials += 1
+        tried.fired += trial.fired
+        tried.idle += not trial.fired
+        if trial.unknown and len(tried.unknown) < _UNKNOWN_KEPT and trial.unknown not in tried.unknown:
+            tried.unknown.append(trial.unknown)
+        for struck in trial.struck:
+            tried.struck[_key(struck, trial)] += 1
+        if trial.violation is None or not trial.fired:
+            return
+        seconds = time.perf_counter() - self.started
+        found = LiveFound(self.job.engine, self.job.claim, self.job.workload, fault, trial, seconds)
+        if found.key not in self.known:
+            self.known[found.key] = found
+            self.left = min(self.left, self.job.after_violation)
+
+
+def _key(struck: Struck, trial: Trial) -> StruckKey:
+    site = struck.site
+    place = ("", 0, "") if site is None else (site.file, site.line, site.function)
+    return (*place, struck.call, struck.fault, "held" if trial.violation is None else "broke")
+
+
+def _spread(faults: list[Any], most: int) -> list[Any]:
+    """At most so many faults, from all parts of the list; all of them where they are few enough."""
+    if len(faults) <= most:
+        return faults
+    return [faults[number * len(faults) // most] for number in range(most)]

@@ -1,0 +1,181 @@
+"""Findings of live faults: reduced to the fewest operations, confirmed in a fresh interpreter, told as a story."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.core.evidence import Finding, Story
+from harness.core.trace import Image
+from harness.core.workload import Workload
+from harness.run.campaign import Campaign, Progress
+from harness.run.encoding import encode_operations, encode_value, file_name
+from harness.run.explaining import source_view, views
+from harness.run.findings import identity, interrupts
+from harness.run.live.engines import ENGINES
+from harness.run.live.values import Exhibit, LiveFound, Trial, TrialsJob
+from harness.run.pool import Interrupted
+
+#: Workloads tried to make one counterexample shorter; each means a rehearsal and all its faults.
+REDUCTIONS = 8
+LONG_STEPS = 4
+FINDINGS_LIMIT = 24
+_SECONDS = 20.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveCase:
+    """A violation with the scenario that tried it and what was promised."""
+
+    found: LiveFound
+    scenario: str
+    promise: str
+
+
+class LiveTelling:
+    """Turns what live faults found into findings."""
+
+    def __init__(self, campaign: Campaign, adapter: Any, spec: str, progress: Progress) -> None:
+        self.campaign = campaign
+        self.adapter = adapter
+        self.spec = spec
+        self.progress = progress
+        self.notes: list[str] = []
+
+    def tell(self, cases: Iterable[LiveCase], told: Iterable[Finding]) -> tuple[Finding, ...]:
+        """One finding for each kind and call site that is not among those `told` already."""
+        known = {(finding.kind, str(finding.call_site)) for finding in told}
+        groups: dict[tuple[str, str], list[LiveCase]] = {}
+        for case in cases:
+            if case.found.key not in known:
+                groups.setdefault(case.found.key, []).append(case)
+        chosen = sorted((min(group, key=_difficulty) for group in groups.values()), key=_difficulty)
+        if len(chosen) > FINDINGS_LIMIT:
+            self.notes.append(f"{len(chosen)} findings by live faults; the {FINDINGS_LIMIT} easiest are told")
+        chosen = chosen[:FINDINGS_LIMIT]
+        self.progress.phase("explaining what live faults found", len(chosen))
+        return tuple(self._finding(case) for case in chosen)
+
+    def _finding(self, case: LiveCase) -> Finding:
+        case = self._reduced(case)
+        trial, again = self._confirmed(case)
+        found = case.found
+        assert trial.violation is not None
+        name = identity(trial.violation.kind, trial.site, found.claim)
+        self.progress.advance(f"{trial.violation.kind} at {trial.site}")
+        reports = self.campaign.options.reports
+        file = "CERTIFICATE" if reports is None else f"{reports}/{file_name(self.adapter.name)}.json"
+        exhibit = trial.exhibit or _silent(found)
+        return Finding(
+            id=name,
+            scenario=case.scenario,
+            claim=found.claim,
+            summary=_summary(trial, exhibit, confirmed=again),
+            kind=trial.violation.kind,
+            persistence_models=trial.models,
+            operations=exhibit.lines,
+            call_site=trial.site,
+            replay=f"harness replay {file} {name}",
+            confirmed=again,
+            seconds_to_find=round(found.seconds, 3),
+            story=_story(trial, exhibit),
+            counterexample=self._counterexample(case),
+        )
+
+    # --- fewer operations ------------------------------------------------------------------------
+
+    def _reduced(self, case: LiveCase) -> LiveCase:
+        """The same kind at the same call site with fewer steps, where the workload is long."""
+        tried = 0
+        while len(case.found.workload.steps) > LONG_STEPS and tried < REDUCTIONS:
+            steps = case.found.workload.steps
+            half = max(1, len(steps) // 2)
+            shorter = next(filter(None, (self._again(case, part) for part in (steps[:half], steps[half:]))), None)
+            tried += 1
+            if shorter is None:
+                return case
+            case = shorter
+        return case
+
+    def _again(self, case: LiveCase, steps: tuple[Any, ...]) -> LiveCase | None:
+        workload = Workload(f"{case.found.workload.name.removesuffix('-reduced')}-reduced", steps)
+        if not workload.operations:
+            return None
+        job = dataclasses.replace(self._job(case), workload=workload, only=None, stop_at_first=case.found.key)
+        tried = self.campaign.try_faults([job])[0]
+        same = [found for found in tried.found if found.key == case.found.key]
+        return dataclasses.replace(case, found=same[0]) if same else None
+
+    def _job(self, case: LiveCase) -> TrialsJob:
+        found, options = case.found, self.campaign.options
+        most = options.budget.live.faults
+        name = f"again {found.engine} {found.workload.name}"
+        work = found.workload
+        return TrialsJob(
+            name, found.engine, found.claim, case.promise, work, options.seed, most, _SECONDS, only=found.fault
+        )
+
+    # --- once more in a fresh interpreter ----------------------------------------------------------
+
+    def _confirmed(self, case: LiveCase) -> tuple[Trial, bool]:
+        """The trial as it went in a fresh interpreter, and whether it showed the same kind of violation."""
+        before = case.found.trial
+        assert before.violation is not None
+        outcome = self.campaign.try_again(self._job(case))
+        if isinstance(outcome, Interrupted):
+            return before, interrupts(before.violation.kind, outcome)
+        same = [found.trial for found in outcome.found if found.key[0] == before.violation.kind]
+        return (same[0], True) if same else (before, False)
+
+    def _counterexample(self, case: LiveCase) -> dict[str, Any]:
+        found = case.found
+        return {
+            "adapter": self.spec,
+            "engine": found.engine,
+            "claim": found.claim,
+            "promise": case.promise,
+            "fault": encode_value(found.fault),
+            "workload": encode_operations(found.workload.steps),
+            "seed": self.campaign.options.seed,
+        }
+
+
+def _difficulty(case: LiveCase) -> tuple[Any, ...]:
+    return (len(case.found.workload.steps), case.found.workload.name, str(case.found.trial.site), case.scenario)
+
+
+def _summary(trial: Trial, exhibit: Exhibit, *, confirmed: bool) -> str:
+    assert trial.violation is not None
+    where = f" (call in line {trial.site.line} of {Path(trial.site.file).name})" if trial.site else ""
+    sentence = f"{exhibit.reached.rstrip('.')}: {trial.violation.sentence}{where}."
+    return sentence if confirmed else f"Flaky: {sentence} It did not happen again in a fresh interpreter."
+
+
+def _silent(found: LiveFound) -> Exhibit:
+    """Of a trial of which nothing is known but how it ended."""
+    assert found.trial.violation is not None
+    tried = f"One of the {ENGINES[found.engine].noun} was tried."
+    return Exhibit((), "", "", tried, found.trial.violation.sentence, "It should have returned.")
+
+
+def _story(trial: Trial, exhibit: Exhibit) -> Story:
+    return Story(
+        told=exhibit.told,
+        called=exhibit.called,
+        reached=exhibit.reached,
+        found=exhibit.found,
+        expected=exhibit.expected,
+        timeline=exhibit.timeline,
+        crash_after=exhibit.fault_at,
+        lost=exhibit.lost,
+        files_written=_views(exhibit.before),
+        files_after_crash=_views(exhibit.after),
+        files_recovered=_views(exhibit.recovered),
+        source=None if trial.site is None else source_view(trial.site.file, trial.site.line),
+    )
+
+
+def _views(image: Image | None) -> Any:
+    return () if image is None else views(image)

@@ -1,0 +1,129 @@
+"""What crosses between the parent and the workers that try live faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.evidence import TimelineItem
+from harness.core.trace import CallSite, Image
+from harness.core.workload import Workload
+from harness.judge.classify import Violation
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A call of the store that a fault struck: where, which call, and the fault in a word ("EIO", "short write")."""
+
+    site: CallSite | None
+    call: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """What the story of a violation needs.
+
+    `lines` is the program with what became of each step; `told` to `expected` are the sentences of a story.
+    The images are the directory before the fault, after it, and as the store left it.
+    """
+
+    lines: tuple[str, ...]
+    told: str
+    called: str
+    reached: str
+    found: str
+    expected: str
+    before: Image | None = None
+    after: Image | None = None
+    recovered: Image | None = None
+    timeline: tuple[TimelineItem, ...] = ()
+    fault_at: int = 0
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of one fault. `fired` counts how often it struck; a trial in which it never did proves nothing.
+
+    `unknown` says why nothing can be concluded, where that is so. `models` are persistence models that matter.
+    """
+
+    fired: int
+    violation: Violation | None = None
+    site: CallSite | None = None
+    exhibit: Exhibit | None = None
+    struck: tuple[Struck, ...] = ()
+    promise: str = ""
+    models: tuple[str, ...] = ()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialsJob:
+    """All faults of one engine on one workload; or, with `only`, that single fault.
+
+    At most `most` trials and about `seconds` are spent. `interrupted` holds what is known of trials that ended a
+    worker: their number, the kind of the finding, and a sentence. `extra` is an engine's own business.
+    """
+
+    name: str
+    engine: str
+    claim: str
+    promise: str
+    workload: Workload
+    seed: int
+    most: int
+    seconds: float
+    only: Any = None
+    stop_at_first: tuple[str, str] | None = None
+    after_violation: int = 1_000_000
+    interrupted: tuple[tuple[int, str, str], ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFound:
+    """One violation by a live fault, with all that is needed to tell it and to do it again."""
+
+    engine: str
+    claim: str
+    workload: Workload
+    fault: Any
+    trial: Trial
+    seconds: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """One defect is one finding: its kind and call site."""
+        assert self.trial.violation is not None
+        return (self.trial.violation.kind, str(self.trial.site))
+
+
+#: Where a fault struck and what came of it: file, line, function, call, fault, "held" or "broke".
+StruckKey = tuple[str, int, str, str, str, str]
+
+
+@dataclass(slots=True)
+class Tried:
+    """What came of a job. `planned` counts the faults there are, `trials` those that were tried, `idle` those
+    that never struck."""
+
+    name: str
+    planned: int = 0
+    trials: int = 0
+    fired: int = 0
+    idle: int = 0
+    operations: int = 0
+    exhausted: bool = True
+    found: list[LiveFound] = field(default_factory=list)
+    struck: Counter[StruckKey] = field(default_factory=Counter)
+    unknown: list[str] = field(default_factory=list)
+    refused: str = ""
+    seconds: float = 0.0
+    deterministic: bool = True
+
+    @property
+    def effort(self) -> str:
+        return f"{self.trials} faults"
