@@ -46,7 +46,8 @@ class TrialExplorer:
     def _all(self, engine: Any) -> None:
         faults = list(engine.faults()) if self.job.only is None else [self.job.only]
         self.tried.planned = len(faults)
-        for unit, fault in enumerate(_spread(faults, self.left), 1):
+        chosen = faults[: self.left] if self.kind.ordered else _spread(faults, self.left)
+        for unit, fault in enumerate(chosen, 1):
             if self._is_over():
                 self.tried.exhausted = False
                 return

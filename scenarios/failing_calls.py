@@ -1,0 +1,15 @@
+"""Calls of the store fail: reading, writing, opening, syncing, and all others, once or from then on."""
+
+from harness.core.scenario import Scenario
+
+SCENARIOS = (
+    Scenario(
+        name="failing-calls",
+        claim="io_error",
+        tries="let each file-system call of a store fail, cut its writes short, and go on with the same handle",
+        faults=("EIO", "ENOSPC", "EDQUOT", "EMFILE", "EACCES", "ENOLCK", "short writes", "errors after effect"),
+        family="short",
+        minimum_operations=2,
+        engine="failing-calls",
+    ),
+)
