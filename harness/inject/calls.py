@@ -1,7 +1,7 @@
 """Calls that fail: which errors a call may give, and in which order the faults of a run are tried.
 
-The errors are those that the manual pages of Linux document for a call (section 2 of each), as far as a store on a local
-file system meets them. A close that fails has closed the descriptor all the same (close(2), "Dealing with error
+The errors are those that the manual pages of Linux document for a call (section 2 of each), as far as a store on a
+local file system meets them. A close that fails has closed the descriptor all the same (close(2), "Dealing with error
 returns"). A write may take less than it was given (write(2)); what the rest of it meets is another call. Other
 calls may be carried out and fail afterwards: a network file system loses an answer, a device reports too late.
 """

@@ -9,6 +9,7 @@ only what was synced, or some prefix, may keep the rest in memory, and an error 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,6 @@ from harness.core.operations import Delete, Sync, describe
 from harness.judge.choices import Account, Answer, Relapse, explain
 from harness.judge.classify import Violation, classify
 from harness.judge.oracle import Oracle, Window
-
 
 #: Kinds of findings that failing calls can show, the first that applies counts.
 ORDER = (
@@ -37,8 +37,9 @@ def worse(first: Violation | None, second: Violation | None) -> Violation | None
 class Ledger:
     """What a client writes down while calls fail.
 
-    `swallowed` are the operations that returned although a call failed in them; `hidden` tells that an opening, a
-    reading or a closing did.
+    A handle that reported an error (`sick`) may lose what was not promised to be kept until it is closed. `swallowed`
+    are the operations that returned although a call failed in them; `hidden` tells that an opening, a reading or a
+    closing did.
     """
 
     promise: str
@@ -48,6 +49,7 @@ class Ledger:
     relapses: list[Relapse] = field(default_factory=list)
     hidden: bool = False
     synced: int = 0
+    sick: bool = False
 
     def add(self, operation: Any, *, raised: bool, struck: bool) -> None:
         """`operation` was issued; whether it raised, and whether a call failed in it."""
@@ -63,6 +65,26 @@ class Ledger:
 
     def surfaced(self) -> None:
         """An error came out of the store: what it had not promised to keep may be gone."""
+        self.sick = True
+        self._relapse()
+
+    def closed(self) -> None:
+        """The handle is no more."""
+        if self.sick:
+            self._relapse()
+        self.sick = False
+
+    def copy(self) -> Ledger:
+        """The same as it stands now."""
+        return dataclasses.replace(
+            self,
+            operations=list(self.operations),
+            failed=set(self.failed),
+            swallowed=set(self.swallowed),
+            relapses=list(self.relapses),
+        )
+
+    def _relapse(self) -> None:
         if self.promise != "acknowledged":
             floor = self.synced if self.promise == "synced" else 0
             self.relapses.append(Relapse(len(self.operations), floor))

@@ -7,17 +7,20 @@ is there, and it works.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.core.adapter import supported_operations
 from harness.core.models import BUILT_IN_MODELS, DOCUMENT, KEY_VALUE, LOG
-from harness.core.operations import READS, Append, Get, Put, Read, Save, describe
-from harness.core.trace import CallSite, empty_image
+from harness.core.operations import READS, Append, Get, Put, Save, describe
+from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Reopen, Workload
 from harness.inject import calls as failing
 from harness.inject.calls import CallFault, CallLasting, CallWay, Seen
@@ -31,9 +34,11 @@ from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
 from harness.run.live.damage import probes
 from harness.run.live.values import Exhibit, Struck, Trial
-from harness.run.recovering import TolerantModel
+from harness.run.recovering import StoreFailed, TolerantModel
 
 _PROBES = 3
+#: Single failures tried to find the one that a lasting fault's damage is due to.
+_SIMPLER = 24
 
 
 class Look:
@@ -92,6 +97,15 @@ class Injector:
         """From now on nothing fails any more."""
         self._lifted = True
 
+    @contextlib.contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """Calls in the block are the harness's own."""
+        before, self._lifted = self._lifted, True
+        try:
+            yield
+        finally:
+            self._lifted = before
+
     def _strikes(self, seen: Seen) -> bool:
         if self._lifted or self.fault is None:
             return False
@@ -130,16 +144,23 @@ def _creates(call: Call) -> bool:
 
 
 class Session:
-    """One run of the script, with or without a fault."""
+    """One run of the script, with or without a fault.
+
+    `silent` are the calls that failed without a word from the store. `left` is the directory as it was after the step
+    in which the fault struck first, `then` what the client knew at that moment.
+    """
 
     def __init__(self, bench: Bench, gate: Injector) -> None:
         self.gate = gate
+        self.directory = bench.directory
         self.client = Client(bench)
         self.ledger = Ledger(promise_without_crash(bench.contract))
         self.model = bench.adapter.model if _is_built_in(bench.adapter.model) else TolerantModel(bench.adapter.model)
         self.probed = bench.adapter
         self.violation: Violation | None = None
-        self.shown = ""
+        self.silent: list[Fired] = []
+        self.left: Image | None = None
+        self.then = self.ledger
 
     def play(self, steps: Iterable[Any], last: Iterable[Any]) -> None:
         """Go through `steps`, then without the fault through the `last` ones, and close."""
@@ -147,18 +168,36 @@ class Session:
             self._watched(self.client.open)
             for step in steps:
                 self._step(step)
-            self.gate.lift()
-            for step in last:
-                self._step(step)
-            self._watched(self.client.close)
+            self._end(last)
 
-    def _step(self, step: Any) -> None:
+    def play_until_struck(self, steps: Iterable[Any]) -> None:
+        """Go through `steps` up to the one in which the fault strikes, and close."""
+        with kernel.engage(self.gate):
+            self._watched(self.client.open)
+            for step in steps:
+                if self.gate.fired:
+                    break
+                self._step(step, last=True)
+            self._end(())
+
+    def _end(self, last: Iterable[Any]) -> None:
+        self.gate.lift()
+        for step in last:
+            self._step(step)
+        self._watched(self.client.close)
+        self.ledger.closed()
+
+    def _step(self, step: Any, *, last: bool = False) -> None:
         struck = len(self.gate.fired)
         if isinstance(step, Look):
             self._look()
         else:
             self._watched(lambda: self.client.step(step))
-        if len(self.gate.fired) > struck == 0:
+        if isinstance(step, Reopen):
+            self.ledger.closed()
+        if len(self.gate.fired) > struck == 0 and not last:
+            with self.gate.looking_away():
+                self.left, self.then = scan(self.directory), self.ledger.copy()
             self._look()
         self.gate.step_ended()
 
@@ -169,6 +208,9 @@ class Session:
         struck, elsewhere = len(gate.fired), len(client.elsewhere)
         action()
         fired = len(gate.fired) > struck
+        raised = len(client.elsewhere) > elsewhere or before in client.errors
+        if fired and not raised:
+            self.silent.extend(gate.fired[struck:])
         if len(client.elsewhere) > elsewhere:
             ledger.surfaced()
         elif fired and len(client.operations) == before:
@@ -183,9 +225,9 @@ class Session:
         """What the store shows now must be true; it may as well raise."""
         if not self.client.is_open:
             return
-        self._judge("the snapshot", lambda: self.client.snapshot(), None)
+        self._judge("the snapshot", self.client.snapshot, None)
         for probe in list(probes(self.probed, self.ledger.operations))[:_PROBES]:
-            self._judge(describe(probe), lambda probe=probe: self.client.ask(probe), probe)
+            self._judge(describe(probe), partial(self.client.ask, probe), probe)
 
     def _judge(self, what: str, read: Callable[[], Any], probe: Any) -> None:
         struck = len(self.gate.fired)
@@ -195,7 +237,9 @@ class Session:
             self.ledger.surfaced()
             return
         hidden = self.ledger.hidden
-        self.ledger.hidden = hidden or len(self.gate.fired) > struck
+        if len(self.gate.fired) > struck:
+            self.silent.extend(self.gate.fired[struck:])
+            self.ledger.hidden = True
         violation = self._of_answer(shown, probe)
         self.ledger.hidden = hidden
         if violation is not None and self.violation is None:
@@ -226,6 +270,7 @@ class CallsEngine:
         during, self.spare = more_operations(bench.adapter, bench.seed)
         self.steps = (*workload.steps, Look(), during[0], Reopen(), Look(), during[1])
         self.last = (during[2], Look())
+        self.known: dict[CallFault, Trial] = {}
 
     def rehearse(self) -> str:
         """Run the script without any fault; why nothing can be tried, or nothing."""
@@ -247,30 +292,66 @@ class CallsEngine:
         return failing.faults(self.calls)
 
     def attempt(self, fault: CallFault) -> Trial:
+        trial = self._tried(fault)
+        if trial.violation is None or fault.lasting is CallLasting.ONCE:
+            return trial
+        return self._simpler(fault, trial)
+
+    def _simpler(self, fault: CallFault, trial: Trial) -> Trial:
+        """The same kind of violation by a call that fails once, if there is one: that tells which call is to blame."""
+        assert trial.violation is not None
+        named = sum(call.name == fault.name for call in self.calls)
+        for number in range(fault.number, min(named, fault.number + _SIMPLER) + 1):
+            once = dataclasses.replace(fault, number=number, lasting=CallLasting.ONCE)
+            if once not in self.known:
+                self.known[once] = self._tried(once)
+            same = self.known[once].violation
+            if same is not None and same.kind == trial.violation.kind:
+                return dataclasses.replace(self.known[once], struck=trial.struck)
+        return trial
+
+    def _tried(self, fault: CallFault) -> Trial:
         gate = Injector(str(self.bench.directory), fault)
         session = self._session(gate)
         if not gate.fired:
             return Trial(0, promise=self.promise)
-        left = scan(self.bench.directory)
         violation, unknown = self._recovered(session)
         violation = worse(violation, session.violation)
+        if violation is None and fault.lasting is CallLasting.ONCE and self._is_suspicious(session):
+            gate = Injector(str(self.bench.directory), fault)
+            session = self._session(gate, stop=True)
+            violation, unknown = self._recovered(session)
         struck = tuple(Struck(fired.site, fired.call, fault.word) for fired in _each_site(gate.fired))
         if violation is None:
             return Trial(len(gate.fired), struck=struck, promise=self.promise, unknown=unknown)
-        fired = _blamed(gate.fired, violation)
-        exhibit = dataclasses.replace(self._exhibit(fault, session.client.lines, violation), after=left)
+        fired = _blamed(session, violation)
+        exhibit = self._exhibit(fault, session.client.lines, violation)
         return Trial(len(gate.fired), violation, fired.site, exhibit, struck, self.promise)
+
+    def _is_suspicious(self, session: Session) -> bool:
+        """Whether the directory was not right when the fault had struck, though later operations have mended it."""
+        if session.left is None:
+            return False
+        self.bench.materializer.place(session.left)
+        try:
+            shown = self.bench.recoverer().read()
+        except StoreFailed:
+            return True
+        return judge_shown(session.model, session.then, shown) is not None
 
     def ended(self, fault: CallFault, violation: Violation) -> Trial:
         site = _place_of(self.calls, fault)
         struck = (Struck(site, fault.name.removeprefix("file_"), fault.word),)
         return Trial(1, violation, site, self._exhibit(fault, [], violation), struck, self.promise)
 
-    def _session(self, gate: Injector) -> Session:
+    def _session(self, gate: Injector, *, stop: bool = False) -> Session:
         self.bench.materializer.place(empty_image())
         before = _descriptors(self.bench.directory)
         session = Session(self.bench, gate)
-        session.play(self.steps, self.last)
+        if stop:
+            session.play_until_struck(self.steps)
+        else:
+            session.play(self.steps, self.last)
         _close_leaked(self.bench.directory, before)
         return session
 
@@ -332,9 +413,10 @@ def _each_site(fired: list[Fired]) -> Iterator[Fired]:
     yield from {(str(item.site), item.call): item for item in fired}.values()
 
 
-def _blamed(fired: list[Fired], violation: Violation) -> Fired:
-    """The call that failed in the operation that is gone, or else the first that failed."""
-    return next((item for item in fired if item.operation in violation.operations), fired[0])
+def _blamed(session: Session, violation: Violation) -> Fired:
+    """The call that failed in the operation that is gone, or else the first that failed unseen, or at all."""
+    fired = session.gate.fired
+    return next((item for item in fired if item.operation in violation.operations), (*session.silent, *fired)[0])
 
 
 def _place_of(calls: list[Seen], fault: CallFault) -> CallSite | None:
@@ -362,8 +444,6 @@ def _target(number: int) -> str:
 
 def _close_leaked(directory: Any, before: set[int]) -> None:
     """What a failed close or open left open: a client that starts anew has none of it, and its locks are gone."""
-    import gc
-
     if not _descriptors(directory) - before:
         return
     gc.collect()
