@@ -12,4 +12,13 @@ SCENARIOS = (
         minimum_operations=2,
         engine="failing-calls",
     ),
+    Scenario(
+        name="failing-syncs",
+        claim="io_error",
+        tries="let an fsync fail, go on, and cut the power: what was not made durable may not be relied upon",
+        faults=("failed fsync", "loss of power"),
+        family="short",
+        minimum_operations=2,
+        engine="failing-syncs",
+    ),
 )

@@ -12,6 +12,7 @@ from harness.core.trace import (
     ROOT,
     AddEntry,
     Effect,
+    FailedSync,
     Image,
     InodeKind,
     NewInode,
@@ -83,6 +84,9 @@ class Disk:
                 if inode in self.files:
                     self.files[inode].mtime_ns = mtime_ns
                     self.files[inode].version += 1
+            case FailedSync(inode, reverted):
+                if inode in self.files:
+                    self.files[inode].fail_sync(reverted, time_ns)
             case SyncFile() | SyncRange() | SyncDirectory() | SyncAll():
                 self._sync(effect)
 

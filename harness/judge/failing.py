@@ -60,8 +60,12 @@ class Ledger:
             return
         if struck:
             self.swallowed.add(len(self.operations) - 1)
-        if isinstance(operation, Sync):
-            self.synced = len(self.operations)
+        self.note_sync(len(self.operations) - 1)
+
+    def note_sync(self, index: int) -> None:
+        """The operation was acknowledged: if it is a durability point, all up to it is synced."""
+        if isinstance(self.operations[index], Sync):
+            self.synced = index + 1
 
     def surfaced(self) -> None:
         """An error came out of the store: what it had not promised to keep may be gone."""

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from harness.core.adapter import supported_operations
-from harness.core.models import BUILT_IN_MODELS, DOCUMENT, KEY_VALUE, LOG
+from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import READS, Append, Get, Put, Save, describe
 from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Reopen, Workload
@@ -34,7 +34,7 @@ from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
 from harness.run.live.damage import probes
 from harness.run.live.values import Exhibit, Struck, Trial
-from harness.run.recovering import StoreFailed, TolerantModel
+from harness.run.recovering import StoreFailed, TolerantModel, is_built_in
 
 _PROBES = 3
 #: Single failures tried to find the one that a lasting fault's damage is due to.
@@ -155,7 +155,7 @@ class Session:
         self.directory = bench.directory
         self.client = Client(bench)
         self.ledger = Ledger(promise_without_crash(bench.contract))
-        self.model = bench.adapter.model if _is_built_in(bench.adapter.model) else TolerantModel(bench.adapter.model)
+        self.model = bench.adapter.model if is_built_in(bench.adapter.model) else TolerantModel(bench.adapter.model)
         self.probed = bench.adapter
         self.violation: Violation | None = None
         self.silent: list[Fired] = []
@@ -378,10 +378,6 @@ class CallsEngine:
 
 
 # --- small things ---------------------------------------------------------------------------------
-
-
-def _is_built_in(model: Any) -> bool:
-    return any(model is built_in for built_in in BUILT_IN_MODELS)
 
 
 def more_operations(adapter: Any, seed: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

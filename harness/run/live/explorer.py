@@ -30,7 +30,7 @@ class TrialExplorer:
         self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
         self.tried = Tried(job.name, deterministic=self.kind.deterministic)
         self.started = time.perf_counter()
-        self.left = job.most
+        self.left = -(-job.most // self.kind.cost)
         self.known: dict[tuple[str, str], LiveFound] = {}
 
     def run(self) -> Tried:
