@@ -21,4 +21,13 @@ SCENARIOS = (
         minimum_operations=2,
         engine="failing-syncs",
     ),
+    Scenario(
+        name="full-disk",
+        claim="io_error",
+        tries="fill a small file system at every amount of room, go on, and free it again",
+        faults=("full disk", "no inodes"),
+        family="short",
+        minimum_operations=2,
+        engine="full-disk",
+    ),
 )

@@ -46,6 +46,13 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """A step of a script: something that is done to the store's surroundings."""
+
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """A call that was struck, while the client was in this operation."""
 
@@ -189,7 +196,9 @@ class Session:
 
     def _step(self, step: Any, *, last: bool = False) -> None:
         struck = len(self.gate.fired)
-        if isinstance(step, Look):
+        if isinstance(step, Act):
+            step.run()
+        elif isinstance(step, Look):
             self._look()
         else:
             self._watched(lambda: self.client.step(step))
@@ -260,7 +269,7 @@ class Session:
 class CallsEngine:
     """Strikes the calls of one workload, one after another."""
 
-    fault_types = (CallFault, CallWay, CallLasting)
+    fault_types: tuple[type, ...] = (CallFault, CallWay, CallLasting)
 
     def __init__(self, bench: Bench, workload: Workload, claim: str, promise: str) -> None:
         self.bench = bench
@@ -298,17 +307,20 @@ class CallsEngine:
         return self._simpler(fault, trial)
 
     def _simpler(self, fault: CallFault, trial: Trial) -> Trial:
-        """The same kind of violation by a call that fails once, if there is one: that tells which call is to blame."""
+        """A violation by one such call that fails once, if there is one: that tells which call is to blame."""
         assert trial.violation is not None
+        simpler = []
         named = sum(call.name == fault.name for call in self.calls)
         for number in range(fault.number, min(named, fault.number + _SIMPLER) + 1):
             once = dataclasses.replace(fault, number=number, lasting=CallLasting.ONCE)
             if once not in self.known:
                 self.known[once] = self._tried(once)
-            same = self.known[once].violation
-            if same is not None and same.kind == trial.violation.kind:
+            found = self.known[once].violation
+            if found is not None:
+                simpler.append(self.known[once])
+            if found is not None and found.kind == trial.violation.kind:
                 return dataclasses.replace(self.known[once], struck=trial.struck)
-        return trial
+        return dataclasses.replace(simpler[0], struck=trial.struck) if simpler else trial
 
     def _tried(self, fault: CallFault) -> Trial:
         gate = Injector(str(self.bench.directory), fault)
@@ -321,10 +333,10 @@ class CallsEngine:
             gate = Injector(str(self.bench.directory), fault)
             session = self._session(gate, stop=True)
             violation, unknown = self._recovered(session)
-        struck = tuple(Struck(fired.site, fired.call, fault.word) for fired in _each_site(gate.fired))
+        struck = tuple(Struck(fired.site, fired.call, fault.word) for fired in each_site(gate.fired))
         if violation is None:
             return Trial(len(gate.fired), struck=struck, promise=self.promise, unknown=unknown)
-        fired = _blamed(session, violation)
+        fired = blamed(session, violation)
         exhibit = self._exhibit(fault, session.client.lines, violation)
         return Trial(len(gate.fired), violation, fired.site, exhibit, struck, self.promise)
 
@@ -346,13 +358,13 @@ class CallsEngine:
 
     def _session(self, gate: Injector, *, stop: bool = False) -> Session:
         self.bench.materializer.place(empty_image())
-        before = _descriptors(self.bench.directory)
+        before = descriptors(self.bench.directory)
         session = Session(self.bench, gate)
         if stop:
             session.play_until_struck(self.steps)
         else:
             session.play(self.steps, self.last)
-        _close_leaked(self.bench.directory, before)
+        close_leaked(self.bench.directory, before)
         return session
 
     def _recovered(self, session: Session) -> tuple[Violation | None, str]:
@@ -367,11 +379,14 @@ class CallsEngine:
         return judge_shown(session.model, session.ledger, recovery.recovered, oracle.answer), ""
 
     def _exhibit(self, fault: CallFault, lines: list[str], violation: Violation) -> Exhibit:
+        return self._told(fault.describe(), lines, violation)
+
+    def _told(self, sentence: str, lines: list[str], violation: Violation) -> Exhibit:
         return Exhibit(
-            lines=(*lines, f"<fault: {fault.describe()}>"),
+            lines=(*lines, f"<fault: {sentence}>"),
             told="What each operation returned or raised stands beside it in the program.",
-            called=f"In this run {fault.describe()}.",
-            reached=f"{fault.describe()[:1].upper()}{fault.describe()[1:]}",
+            called=f"In this run {sentence}.",
+            reached=f"{sentence[:1].upper()}{sentence[1:]}",
             found=f"{violation.sentence[:1].upper()}{violation.sentence[1:]}.",
             expected="An error that surfaces as an exception, everything acknowledged, and a store that works again.",
         )
@@ -404,12 +419,12 @@ def _examples(adapter: Any, seed: int) -> tuple[Any, ...]:
     return tuple((changing or fitting)[-5:])
 
 
-def _each_site(fired: list[Fired]) -> Iterator[Fired]:
+def each_site(fired: list[Fired]) -> Iterator[Fired]:
     """Each place once: a fault that stays strikes the same ones over and over."""
     yield from {(str(item.site), item.call): item for item in fired}.values()
 
 
-def _blamed(session: Session, violation: Violation) -> Fired:
+def blamed(session: Session, violation: Violation) -> Fired:
     """The call that failed in the operation that is gone, or else the first that failed unseen, or at all."""
     fired = session.gate.fired
     return next((item for item in fired if item.operation in violation.operations), (*session.silent, *fired)[0])
@@ -425,7 +440,7 @@ def _place_of(calls: list[Seen], fault: CallFault) -> CallSite | None:
     return CallSite(file, int(line), function) if file else None
 
 
-def _descriptors(directory: Any) -> set[int]:
+def descriptors(directory: Any) -> set[int]:
     """The open descriptors of this process that are files below `directory`, or itself."""
     root = os.path.realpath(directory)
     return {number for number in map(int, os.listdir("/proc/self/fd")) if _target(number).startswith(root)}
@@ -438,10 +453,10 @@ def _target(number: int) -> str:
         return ""
 
 
-def _close_leaked(directory: Any, before: set[int]) -> None:
+def close_leaked(directory: Any, before: set[int]) -> None:
     """What a failed close or open left open: a client that starts anew has none of it, and its locks are gone."""
-    if not _descriptors(directory) - before:
+    if not descriptors(directory) - before:
         return
     gc.collect()
-    for number in _descriptors(directory) - before:
+    for number in descriptors(directory) - before:
         os.close(number)

@@ -11,6 +11,7 @@ from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
 from harness.run.live.calls import CallsEngine
 from harness.run.live.damage import DamageEngine
+from harness.run.live.disks import MOUNT_BYTES, DisksEngine
 from harness.run.live.syncs import SyncsEngine
 from harness.run.live.values import Trial
 
@@ -59,6 +60,9 @@ ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
     "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True),
     "failing-syncs": EngineKind(SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20),
+    "full-disk": EngineKind(
+        DisksEngine, DisksEngine.fault_types, "full disks", mount_bytes=MOUNT_BYTES, ordered=True, cost=4
+    ),
 }
 
 

@@ -60,6 +60,7 @@ class Synced:
     """One sync of the store, and what the gate made of it: "done", "failed" or "lied"."""
 
     site: CallSite | None
+    operation: int
     fate: str = "done"
     reverted: bytes | None = None
 
@@ -70,6 +71,7 @@ class SyncGate:
     def __init__(self, directory: Path, fault: SyncFault | None) -> None:
         self.fault = fault
         self.syncs: list[Synced] = []
+        self.operation = -1
         self._root = os.path.realpath(directory)
         self._sites = CallSites()
         self._contents: dict[tuple[int, int], bytes] = {}
@@ -85,7 +87,7 @@ class SyncGate:
         path = os.path.realpath(call.path())
         if path != self._root and not path.startswith(self._root + os.sep):
             return make()
-        synced = Synced(self._sites.resolve(*call_site(2)))
+        synced = Synced(self._sites.resolve(*call_site(2)), self.operation)
         self.syncs.append(synced)
         status = real.fstat(call.descriptor)
         if (status.st_dev, status.st_ino) in self._late:
@@ -198,7 +200,9 @@ def _step(client: Client, recorder: Recorder, gate: SyncGate, step: Any, swallow
         return
     index, fired = len(client.operations), len(gate.fired)
     recorder.mark(MarkerKind.BEGIN, index)
+    gate.operation = index
     client.step(step)
+    gate.operation = -1
     if index == len(client.operations):  # the store can't take it
         return
     failed = index in client.errors
@@ -290,12 +294,13 @@ class SyncsEngine:
         failure = _first_to_judge(taken.trace)
         if failure < 0:
             return Trial(0, promise=self.promise)
-        site = next(item for item in gate.fired if item.fate == "failed").site
+        failed = [item for item in gate.fired if item.fate == "failed"]
         struck = tuple(Struck(item.site, "fsync", fault.word) for item in gate.fired[:1])
         found = self._first_violation(taken, failure)
         if found is None:
             return Trial(len(gate.fired), struck=struck, promise=self.promise)
         violation, image, model = found
+        site = next((item for item in failed if item.operation in violation.operations), failed[0]).site
         exhibit = self._exhibit(fault, taken, violation, image)
         return Trial(len(gate.fired), violation, site, exhibit, struck, self.promise, (model.name,))
 
