@@ -11,6 +11,7 @@ a run of operations that ends there.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -202,16 +203,24 @@ def possible_states(model: SequentialModel, account: Account) -> tuple[list[Any]
     cut = False
     for index, operation in enumerate(account.operations):
         before = reached[-1]
-        after = [model.step(state, operation)[0] for state in before]
+        after = list(_stepped(model, before, operation))
         if index in account.failed:
             after = [*before, *after]
         for earlier in reached[account.floor_at(index + 1) : index + 1]:
             after = [*after, *earlier]
         after = distinct(model, after)
+        cut = cut or not after  # the model can't follow what was acknowledged
         cut = cut or len(after) > STATES_LIMIT
         half = STATES_LIMIT // 2
         reached.append(after if len(after) <= STATES_LIMIT else [*after[:half], *after[-half:]])
     return reached[-1], cut
+
+
+def _stepped(model: SequentialModel, states: list[Any], operation: Any) -> Iterator[Any]:
+    """The states after `operation`. Where its model refuses it, it can't have happened."""
+    for state in states:
+        with contextlib.suppress(Exception):
+            yield model.step(state, operation)[0]
 
 
 def _equal(model: SequentialModel, recovered: Any, state: Any) -> bool:

@@ -36,17 +36,6 @@ def get_ready() -> None:
         patches.rebind()
 
 
-def get_ready() -> None:
-    """Look up now what a recorder asks about this process: the children that are forked to record know it then.
-
-    Cheap, unless modules were imported since the last time.
-    """
-    patches.install()
-    if patches.has_new_modules():
-        native.libraries_that_sync()
-        patches.rebind()
-
-
 class Recorder:
     """Records what this process does to the directory `root`, between `start` and `stop`.
 

@@ -44,7 +44,7 @@ class EngineKind:
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
-    many trials of other engines one of this takes.
+    many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -54,12 +54,15 @@ class EngineKind:
     deterministic: bool = True
     ordered: bool = False
     cost: int = 1
+    needs_power_loss: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
     "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True),
-    "failing-syncs": EngineKind(SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20),
+    "failing-syncs": EngineKind(
+        SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True
+    ),
     "full-disk": EngineKind(
         DisksEngine, DisksEngine.fault_types, "full disks", mount_bytes=MOUNT_BYTES, ordered=True, cost=4
     ),
