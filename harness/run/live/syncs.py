@@ -82,6 +82,8 @@ class SyncGate:
         return [item for item in self.syncs if item.fate != "done"]
 
     def __call__(self, call: Call, make: Callable[..., Any]) -> Any:
+        if call.group == kernel.OPEN and call.flags & os.O_CREAT:
+            return self._opened(call, make)
         if call.group != kernel.SYNC or call.name == "sync":
             return make()
         path = os.path.realpath(call.path())
@@ -98,6 +100,16 @@ class SyncGate:
             return self._strike(synced, call, (status.st_dev, status.st_ino))
         result = make()
         self._remember(call.descriptor)
+        return result
+
+    def _opened(self, call: Call, make: Callable[..., Any]) -> Any:
+        """A new file may get the number of one that is gone, and has nothing to do with that."""
+        new = not os.path.lexists(call.path())
+        result = make()
+        if new:
+            status = real.stat(call.path())
+            self._contents.pop((status.st_dev, status.st_ino), None)
+            self._late.discard((status.st_dev, status.st_ino))
         return result
 
     def _strikes(self) -> bool:
@@ -298,7 +310,8 @@ class SyncsEngine:
         if found is None:
             return Trial(len(gate.fired), struck=struck, promise=self.promise)
         violation, image, model = found
-        site = next((item for item in failed if item.operation in violation.operations), failed[0]).site
+        silent = [item for item in failed if item.operation in taken.swallowed]
+        site = next((item for item in failed if item.operation in violation.operations), (*silent, *failed)[0]).site
         exhibit = self._exhibit(fault, taken, violation, image)
         return Trial(len(gate.fired), violation, site, exhibit, struck, self.promise, (model.name,))
 
