@@ -156,7 +156,8 @@ class CrashState:
 class Enumerator:
     """Yields the distinct crash states of `trace` under `model`, counting as it goes.
 
-    `start` is what the client knew before the first event. States in `seen` are not yielded again;
+    `start` is what the client knew before the first event. Crashes before `first_event` are left out.
+    States in `seen` are not yielded again;
     it may be shared, for a crash during recovery leads to states that the first crash led to as well.
     """
 
@@ -169,8 +170,10 @@ class Enumerator:
         limits: Limits | None = None,
         start: Knowledge | None = None,
         seen: set[tuple[int, int, int, int]] | None = None,
+        first_event: int = -1,
     ) -> None:
         self.trace = trace
+        self.first_event = first_event
         self.model = model
         self.seed = seed
         self.limits = limits or Limits()
@@ -246,7 +249,7 @@ class Enumerator:
     # --- the states of one point ---------------------------------------------------------
 
     def _states(self, phase: Phase, point: _Point) -> Iterator[CrashState]:
-        if point.skip:
+        if point.skip or point.event < self.first_event:
             return
         disk = point.disk
         pending = len(disk.entry_ops) + sum(len(disk.files[inode].items) for inode in disk.pending)

@@ -63,7 +63,7 @@ class Oracle:
         after = [self.model.step(state, operation)[0] for state in before]
         if index in self.failed:
             after = [*before, *after]
-        return _distinct(self.model, after)[:BRANCH_LIMIT]
+        return distinct(self.model, after)[:BRANCH_LIMIT]
 
     def _indexed(self) -> dict[Any, list[int]] | None:
         if not any(self.model is model for model in (KEY_VALUE, DOCUMENT, LOG)):
@@ -115,7 +115,8 @@ class Oracle:
         return states
 
 
-def _distinct(model: SequentialModel, states: list[Any]) -> list[Any]:
+def distinct(model: SequentialModel, states: list[Any]) -> list[Any]:
+    """Each state once, in the order of their first appearance."""
     distinct: list[Any] = []
     for state in states:
         if not any(state is other or _same(state, other) for other in distinct):

@@ -363,7 +363,7 @@ class Run:
                 if scenario.family == "large" and not self.options.budget.extent.large:
                     absent = f"not part of the profile {self.options.profile}"
                 missing.append(f"{scenario.name}: {absent}")
-        return tuple(missing)
+        return (*missing, *self.live.not_exercised)
 
 
 # --- values ----------------------------------------------------------------------------------

@@ -110,6 +110,10 @@ class Client:
         """What the store shows now. Raises what the store raises."""
         return self.bench.call(Step.SNAPSHOT, read_state, self._adapter, self._store)
 
+    def ask(self, read: Any) -> Any:
+        """What the store answers to an operation that only reads. Raises what the store raises."""
+        return self.bench.call(Step.OPERATION, self._adapter.apply, self._store, read)
+
     def _failed(self, what: str, error: BaseException) -> None:
         text = f"{what} raised {text_of_error(error)}"
         self.elsewhere.append(text)

@@ -14,7 +14,7 @@ from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
 from harness.run.campaign import Campaign, Progress
-from harness.run.live.engines import ENGINES
+from harness.run.live.engines import ENGINES, EngineKind
 from harness.run.live.values import LiveFound, StruckKey, TrialsJob, Tried
 from harness.run.options import LiveExtent, Options
 
@@ -52,7 +52,9 @@ class LiveFaults:
         self.progress = progress
         self.scenarios = tuple(item for item in scenarios if item.engine != CRASH_ENGINE)
         self.promises = promises(contract, survey=self.options.survey)
+        self.contract = contract
         self.series: list[Series] = []
+        self.not_exercised: list[str] = []
 
     def run(self, made: Workloads) -> None:
         """Try everything, scenario by scenario."""
@@ -69,8 +71,21 @@ class LiveFaults:
 
     def _tried(self) -> Iterator[tuple[Scenario, str]]:
         for scenario in self.scenarios:
-            for promise in self.promises.get(scenario.claim, ()):
+            promises = self.promises.get(scenario.claim, ())
+            lacking = self._lacking(ENGINES[scenario.engine]) if promises else ""
+            if lacking:
+                self.not_exercised.append(f"{scenario.name}: {lacking}")
+                continue
+            for promise in promises:
                 yield scenario, promise
+
+    def _lacking(self, kind: EngineKind) -> str:
+        """Why an engine can't do anything here, or nothing: that says nothing about the claim."""
+        if kind.mount_bytes and not self.campaign.private:
+            return f"it takes a private file system ({self.campaign.refusal})"
+        if kind.needs_power_loss and self.contract.power_loss is None:
+            return "the contract promises nothing about a loss of power"
+        return ""
 
     def _job(self, scenario: Scenario, promise: str, workload: Workload) -> TrialsJob:
         budget = self.options.budget

@@ -9,7 +9,10 @@ from typing import Any, Protocol
 from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
+from harness.run.live.calls import CallsEngine
 from harness.run.live.damage import DamageEngine
+from harness.run.live.disks import MOUNT_BYTES, DisksEngine
+from harness.run.live.syncs import SyncsEngine
 from harness.run.live.values import Trial
 
 
@@ -39,7 +42,9 @@ class EngineKind:
 
     `make(bench, workload, claim, promise)`. `fault_types` are the classes of its faults and of the enumerations in
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
-    false where real races or a real clock decide. `noun` says what is tried, in the plural.
+    false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
+    say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
+    many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -47,10 +52,20 @@ class EngineKind:
     noun: str = "faults"
     mount_bytes: int = 0
     deterministic: bool = True
+    ordered: bool = False
+    cost: int = 1
+    needs_power_loss: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
+    "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True),
+    "failing-syncs": EngineKind(
+        SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True
+    ),
+    "full-disk": EngineKind(
+        DisksEngine, DisksEngine.fault_types, "full disks", mount_bytes=MOUNT_BYTES, ordered=True, cost=4
+    ),
 }
 
 

@@ -30,7 +30,7 @@ class TrialExplorer:
         self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
         self.tried = Tried(job.name, deterministic=self.kind.deterministic)
         self.started = time.perf_counter()
-        self.left = job.most
+        self.left = -(-job.most // self.kind.cost)
         self.known: dict[tuple[str, str], LiveFound] = {}
 
     def run(self) -> Tried:
@@ -46,7 +46,8 @@ class TrialExplorer:
     def _all(self, engine: Any) -> None:
         faults = list(engine.faults()) if self.job.only is None else [self.job.only]
         self.tried.planned = len(faults)
-        for unit, fault in enumerate(_spread(faults, self.left), 1):
+        chosen = faults[: self.left] if self.kind.ordered else _spread(faults, self.left)
+        for unit, fault in enumerate(chosen, 1):
             if self._is_over():
                 self.tried.exhausted = False
                 return
