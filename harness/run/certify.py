@@ -157,8 +157,8 @@ class Run:
     def _record(self, made: Workloads) -> None:
         families = [name for name in _FAMILIES if any(item.family == name for item in self.scenarios)]
         todo = [(name, workload) for name in families for workload in made.family(name)]
-        if not self.plans:
-            todo = todo[:1]  # nothing to crash, but the adapter must be able to run
+        if not self.plans:  # nothing to crash, but the adapter must be able to run
+            todo = (todo or [("short", workload) for workload in made.short])[:1]
         self.progress.phase("recording", len(todo))
         recorded = self.campaign.record([workload for _, workload in todo])
         if all(item.operations == item.raised for item in recorded):
