@@ -62,8 +62,9 @@ class Call:
     """One call of the store, before it is made.
 
     `name` is the function's; those of file objects begin with "file_". `paths` are absolute, `descriptor` is -1 where
-    there is none. `flags` are those of an open, or the operation of a lock. `position` is the file offset for reads and writes that name one,
-    -1 for those at the descriptor's own position; `size_bytes` what is to be read or written, -1 for "up to the end".
+    there is none. `flags` are those of an open, or the operation of a lock. `position` is the file offset for reads
+    and writes that name one, -1 for those at the descriptor's own position; `size_bytes` what is to be read or
+    written, -1 for "up to the end".
     """
 
     name: str

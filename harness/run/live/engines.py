@@ -10,6 +10,7 @@ from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
 from harness.run.live.damage import DamageEngine
+from harness.run.live.kills import KillEngine, RandomKillEngine
 from harness.run.live.values import Trial
 
 
@@ -51,6 +52,8 @@ class EngineKind:
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
+    "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills"),
+    "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False),
 }
 
 

@@ -81,7 +81,8 @@ class TrialExplorer:
         if trial.violation is None or not trial.fired:
             return
         seconds = time.perf_counter() - self.started
-        found = LiveFound(self.job.engine, self.job.claim, self.job.workload, fault, trial, seconds)
+        repeatable = fault if trial.instead is None else trial.instead
+        found = LiveFound(self.job.engine, self.job.claim, self.job.workload, repeatable, trial, seconds)
         if found.key not in self.known:
             self.known[found.key] = found
             self.left = min(self.left, self.job.after_violation)
