@@ -140,7 +140,7 @@ def _verdict(series: Series) -> tuple[Verdict, list[str]]:
         return Verdict.UNKNOWN, ["out of time before any of these faults was tried"]
     reasons = list(dict.fromkeys(reason for item in tried for reason in item.unknown))
     if not any(item.fired for item in tried):
-        refused = next((item.refused for item in tried if item.refused), "")
+        refused = next((item.refused or item.idle_because for item in tried if item.refused or item.idle_because), "")
         reasons.append(f"no fault fired: {refused or 'there was nothing that it could have struck'}")
     elif max(item.operations for item in tried) < series.scenario.minimum_operations:
         reasons.append(f"no workload carried out {series.scenario.minimum_operations} operations")

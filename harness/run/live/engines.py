@@ -11,6 +11,7 @@ from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
 from harness.run.live.damage import DamageEngine
 from harness.run.live.kills import KillEngine, RandomKillEngine
+from harness.run.live.nemesis import NemesisEngine
 from harness.run.live.values import Trial
 
 
@@ -54,6 +55,7 @@ ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
     "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills"),
     "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False),
+    "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules"),
 }
 
 

@@ -74,6 +74,7 @@ class TrialExplorer:
         tried.trials += 1
         tried.fired += trial.fired
         tried.idle += not trial.fired
+        tried.idle_because = tried.idle_because or trial.idle
         if trial.unknown and len(tried.unknown) < _UNKNOWN_KEPT and trial.unknown not in tried.unknown:
             tried.unknown.append(trial.unknown)
         for struck in trial.struck:

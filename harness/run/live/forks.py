@@ -76,7 +76,8 @@ class Told:
     """What a child has told until it ended.
 
     `begun`, `settled` and `synced` count operations, as an oracle wants to know them. `status` is that of waitpid(2).
-    `struck` are the calls at which a fault struck, with details. `orphans` counts processes that it left running.
+    `struck` are the faults that struck, each with a number, details, and the index of the operation that was under
+    way or -1. `orphans` counts processes that it left running.
     """
 
     begun: int = 0
@@ -87,7 +88,7 @@ class Told:
     unsupported: set[int] = field(default_factory=set)
     troubles: list[str] = field(default_factory=list)
     course: list[Called | Settled] = field(default_factory=list)
-    struck: list[tuple[int, Any]] = field(default_factory=list)
+    struck: list[tuple[int, Any, int]] = field(default_factory=list)
     step: str = ""
     answer: Any = None
     done: bool = False
@@ -124,7 +125,8 @@ class Told:
             case Word.STALLED:
                 self.stalled = True
             case Word.STRUCK:
-                self.struck.append((number, pickle.loads(payload)))
+                under_way = self.begun - 1 if self.begun > self.settled else -1
+                self.struck.append((number, pickle.loads(payload), under_way))
             case Word.ANSWER:
                 self.answer = pickle.loads(payload)
             case Word.DONE:

@@ -44,6 +44,12 @@ def site_here() -> CallSite | None:
     return _SITES.resolve(*call_site(2))
 
 
+def concerns(within: str, call: Call) -> bool:
+    """Whether a call is about the directory with the real path `within`, or something in it."""
+    paths = call.paths or (call.path(),)
+    return any(path == within or path.startswith(within + "/") for path in paths)
+
+
 class Counter:
     """A gate that numbers the calls about one directory from 1, beginning after `before` others."""
 
@@ -53,14 +59,10 @@ class Counter:
         self.count = before
 
     def __call__(self, call: Call, make: Callable[..., Any]) -> Any:
-        if not self._concerns(call):
+        if not concerns(self._within, call):
             return make()
         number = self.count = next(self._numbers)
         return self.at(number, call, make)
-
-    def _concerns(self, call: Call) -> bool:
-        paths = call.paths or (call.path(),)
-        return any(path == self._within or path.startswith(self._within + "/") for path in paths)
 
     def at(self, number: int, call: Call, make: Callable[..., Any]) -> Any:
         """What becomes of the call with this number."""
@@ -73,8 +75,8 @@ class Counter:
 class Narrator(Counter):
     """Says every call, before it is made."""
 
-    def __init__(self, directory: Path, voice: Voice) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, voice: Voice, before: int = 0) -> None:
+        super().__init__(directory, before)
         self._voice = voice
         self._locks = Locks()
 

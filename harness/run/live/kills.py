@@ -54,7 +54,7 @@ class Aftermath:
 class KillEngine:
     """Kills writers for the claim "process_crash" at exact moments."""
 
-    fault_types = (Kill, Moment)
+    fault_types: tuple[type, ...] = (Kill, Moment)
 
     def __init__(self, bench: Bench, workload: Workload, claim: str, promise: str) -> None:
         self.bench = bench
