@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness import LOG, Append, Contract, Sync, Unsupported
-from tests.stores.honest import KILLS, Sound
+from tests.stores.honest import KILLS, Sound, Tidy
 
 PAGES = 3 * 4096
 
@@ -193,3 +193,44 @@ class DiesRecovering(Sound):
         return super().open(directory)
 
 
+
+
+class Wavering(Tidy):
+    """Completes what a kill interrupted, but drops it where the completion is interrupted too."""
+
+    name = "wavering"
+    contract = KILLS
+
+    def finish(self, beside: Path, path: Path) -> None:
+        doubtful = beside.with_name("pairs.doubtful")
+        text = beside.read_text(encoding="utf-8")
+        os.replace(beside, doubtful)
+        if text.endswith("}"):
+            os.replace(doubtful, path)
+
+
+class SwallowsErrors(Sound):
+    """Takes a write that failed for done."""
+
+    name = "swallows-errors"
+    contract = Contract(power_loss=None, corruption=None)
+
+    def write(self, path: Path, pairs: dict[str, str]) -> None:
+        try:
+            super().write(path, pairs)
+        except OSError:
+            return
+
+
+class NeverLooksBack(Vectored):
+    """Does not look how much a write has written."""
+
+    name = "never-looks-back"
+    contract = Contract(power_loss=None, corruption=None)
+
+
+class Careful(Sound):
+    """The sound store; what fails is said, and what is said is kept."""
+
+    name = "careful"
+    contract = Contract(power_loss=None, corruption=None)

@@ -21,7 +21,7 @@ from harness.inject.kills import Called, Kill, Moment
 from harness.inject.nemesis import FAULTS, Schedule, Strike, schedules
 from harness.judge.classify import Violation
 from harness.judge.oracle import Oracle, window
-from harness.judge.recovery import Recovery, judge
+from harness.judge.recovery import judge
 from harness.record import kernel
 from harness.record.scan import scan
 from harness.run.live.forks import Told, Voice
@@ -39,24 +39,25 @@ SCHEDULES = 24
 class Life:
     """One process of a run: the steps that it had left, and what is known from before it.
 
-    `calls` were made before it, `first` operations begun; `start` is the state of the model that the store showed
-    when the process before was gone, `None` at first.
+    `calls` were made before it, `first` operations begun. `starts` are the states that may be there when it begins:
+    all that the kill before it may have left, for what the next process makes of that it may make again otherwise,
+    as long as it is killed again. There is none at first.
     """
 
     steps: tuple[Any, ...]
     first: int = 0
     calls: int = 0
-    start: Any = None
+    starts: tuple[Any, ...] = ()
 
     @property
     def operations(self) -> tuple[Any, ...]:
         return Workload("life", self.steps).operations
 
-    def after(self, told: Told, start: Any) -> Life:
+    def after(self, told: Told, starts: tuple[Any, ...]) -> Life:
         """The next one: the client goes on after the last operation that it had begun."""
         begun = told.begun or self.first
         calls = sum(isinstance(item, Called) for item in told.course)
-        return Life(_from_operation(self.steps, begun - self.first), begun, self.calls + calls, start)
+        return Life(_from_operation(self.steps, begun - self.first), begun, self.calls + calls, starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,7 @@ class Judged:
     life: Life
     told: Told
     image: Image
-    oracle: Oracle
-    recovery: Recovery
+    starts: tuple[Any, ...]
     violation: Violation | None
 
 
@@ -87,7 +87,7 @@ class NemesisEngine(KillEngine):
         yield from schedules(self.names(), calls=calls, count=SCHEDULES, seed=self.bench.seed)
 
     def names(self) -> list[str]:
-        """What a schedule for this claim may be made of: nothing that the claim is not about, nor what is not promised."""
+        """What a schedule for this claim may be made of: only what it is about, and no kill where none is promised."""
         allowed = ("process_crash",) if self.claim == "process_crash" else ("process_crash", "io_error")
         names = [name for name, kind in FAULTS.items() if kind.claim in allowed and (self.kills or not kind.ends)]
         return sorted(names, key=lambda name: FAULTS[name].claim != self.claim)
@@ -101,7 +101,7 @@ class NemesisEngine(KillEngine):
             if judged.violation is not None or judged.told.done or not judged.told.struck:
                 return self._made(schedule, lives)
             self.bench.materializer.place(judged.image)  # as the kill left it, before it was judged
-            life = life.after(judged.told, _shown(judged))
+            life = life.after(judged.told, judged.starts)
 
     def ended(self, schedule: Schedule, violation: Violation) -> Trial:  # type: ignore[override]
         return Trial(1, violation, None, _exhibit(schedule, violation.sentence, [], self.workload), (), self.promise)
@@ -123,14 +123,16 @@ class NemesisEngine(KillEngine):
         """Everything is counted from the beginning of this life."""
         image = scan(self.bench.directory)
         failed = {index - life.first for index in (*told.errors, *self.usual.errors) if index >= life.first}
-        oracle = Oracle(self._model(), life.operations, failed, start=life.start)
+        oracle = Oracle(self._model(), life.operations, failed, starts=life.starts)
         work = functools.partial(self._recovering, oracle=oracle)
         answer = self._child(work).listen()
         recovery = answer.answer if answer.answer is not None else died(answer)
         settled, begun, synced = (max(0, count - life.first) for count in (told.settled, told.begun, told.synced))
         admissible = window(self.promise, acknowledged=settled, begun=max(begun, settled), synced=synced)
         violation = judge(oracle, recovery, admissible)
-        return Judged(life, told, image, oracle, recovery, _of_errors(violation, told, life))
+        counts = range(admissible.lowest, admissible.highest + 1)
+        starts = tuple(state for count in counts for state in oracle.states[count])
+        return Judged(life, told, image, starts, _of_errors(violation, told, life))
 
     def _model(self) -> Any:
         model = self._oracle(frozenset()).model
@@ -141,7 +143,7 @@ class NemesisEngine(KillEngine):
 
     def _made(self, schedule: Schedule, lives: list[Judged]) -> Trial:
         strikes = [struck for judged in lives for struck in judged.told.struck]
-        calls = lives[-1].life.after(lives[-1].told, None).calls
+        calls = lives[-1].life.after(lives[-1].told, ()).calls
         last = lives[-1]
         if not strikes:
             return Trial(0, promise=self.promise, idle=schedule.never_fired(calls))
@@ -151,13 +153,6 @@ class NemesisEngine(KillEngine):
             return Trial(len(strikes), struck=struck, promise=self.promise, unknown=unknown)
         exhibit = _exhibit(schedule, last.violation.sentence, lives, self.workload)
         return Trial(len(strikes), last.violation, _site(last), exhibit, struck, self.promise)
-
-
-def _shown(judged: Judged) -> Any:
-    """The state of the model that the store showed; the latest that fits."""
-    states = judged.oracle.states[max(judged.recovery.matches)]
-    equal = judged.oracle.model.equal
-    return next(state for state in states if equal(judged.recovery.recovered, state))
 
 
 def _of_errors(violation: Violation | None, told: Told, life: Life) -> Violation | None:
@@ -195,12 +190,16 @@ def _exhibit(schedule: Schedule, sentence: str, lives: list[Judged], workload: W
         lines=(*_program(lives, workload), f"<schedule: {schedule.describe()}>"),
         told=f"{settled} of {len(workload.operations)} operations had been acknowledged.",
         called=f"What struck, in order: {', '.join(strikes) or 'nothing'}.",
-        reached=f"The schedule {schedule.describe()} had come to its end, after {len(lives)} processes",
+        reached=f"Faults struck on the schedule {schedule.describe()}, over {_processes(len(lives))}.",
         found=f"{sentence[:1].upper()}{sentence[1:]}.",
         expected="Everything that was acknowledged should have been there, and the store should have worked.",
         before=image,
         after=image,
     )
+
+
+def _processes(count: int) -> str:
+    return f"{count} process{'' if count == 1 else 'es'}"
 
 
 def _program(lives: list[Judged], workload: Workload) -> Iterator[str]:
