@@ -200,14 +200,20 @@ class Child:
     ) -> Told:
         """Hear it until it ends. It is killed when the time is over; `stalled` is called while it stands still."""
         deadline = None if kill_after_s is None else self._started + kill_after_s
-        while self._hear(deadline):
-            if self.told.stalled:
-                self.told.stalled = False
-                self._wait_for_stop_and_go_on(stalled)
-            if deadline is not None and time.perf_counter() >= deadline:
-                os.kill(self.pid, signal.SIGKILL)
-                deadline = None
-        return self._finish()
+        try:
+            while self._hear(deadline):
+                if self.told.stalled:
+                    self.told.stalled = False
+                    self._wait_for_stop_and_go_on(stalled)
+                if deadline is not None and time.perf_counter() >= deadline:
+                    os.kill(self.pid, signal.SIGKILL)
+                    deadline = None
+        except BaseException:  # ours: nothing of it may go on
+            os.kill(self.pid, signal.SIGKILL)
+            raise
+        finally:
+            self._finish()
+        return self.told
 
     def hear_for(self, seconds: float) -> None:
         """Hear it for so long at most; `listen` goes on where this ends."""
@@ -254,7 +260,7 @@ class Child:
         self._board.enter(self._unit, Step.OPERATION)
         os.kill(self.pid, signal.SIGCONT)
 
-    def _finish(self) -> Told:
+    def _finish(self) -> None:
         real.close(self._reader)
         told = self.told
         if not told.status:
@@ -266,7 +272,6 @@ class Child:
         if told.orphans:
             containment.kill_children(spared)
         self._board.adopt()
-        return told
 
 
 def _work_and_exit(board: Board, work: Work, writer: int) -> NoReturn:

@@ -125,7 +125,7 @@ def position_of(call: Call) -> int:
         if real.fcntl(call.descriptor, fcntl.F_GETFL) & os.O_APPEND:
             return int(real.fstat(call.descriptor).st_size)
         return int(real.lseek(call.descriptor, 0, os.SEEK_CUR))
-    except OSError:
+    except (OSError, ValueError):  # a pipe, or no descriptor at all
         return 0
 
 

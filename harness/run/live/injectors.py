@@ -36,12 +36,15 @@ _REMOVING = ("unlink", "remove", "rmdir")
 
 
 class CallInjector:
-    """An injector that is a gate: it does something to calls about one directory, or to the process at such a call."""
+    """An injector that is a gate: it does something to calls about one directory, or to the process at such a call.
 
-    def __init__(self, name: str, directory: Path, voice: Voice) -> None:
+    `within` is the real path of that directory. To look it up here would be a call that the store has not made.
+    """
+
+    def __init__(self, name: str, within: str, voice: Voice) -> None:
         self.name = name
         self.fired = 0
-        self._within = os.path.realpath(directory)
+        self._within = within
         self._voice = voice
         self._engaged = contextlib.ExitStack()
 
@@ -125,8 +128,8 @@ class ShortWriting(CallInjector):
         return make(call.size_bytes // 2)
 
 
-#: How to make the injector of a fault: `make(name, directory, voice)`.
-INJECTORS: dict[str, Callable[[str, Path, Voice], Injector]] = {
+#: How to make the injector of a fault: `make(name, real path of the directory, voice)`.
+INJECTORS: dict[str, Callable[[str, str, Voice], Injector]] = {
     "kill": Killing,
     "kill-in-write": Killing,
     "stall": Stalling,
@@ -144,7 +147,6 @@ class Conductor(Narrator):
 
     def __init__(self, directory: Path, voice: Voice, schedule: Schedule, before: int = 0) -> None:
         super().__init__(directory, voice, before)
-        self._directory = directory
         self._waiting = [planned for planned in schedule.strikes if planned.stop > before]
         self._active: list[tuple[Planned, Injector]] = []
 
@@ -152,7 +154,7 @@ class Conductor(Narrator):
         self._stop(pair for pair in self._active if pair[0].stop < number and pair[1].fired)
         for planned in [planned for planned in self._waiting if planned.start <= number]:
             self._waiting.remove(planned)
-            injector = INJECTORS[planned.fault](planned.fault, self._directory, self._voice)
+            injector = INJECTORS[planned.fault](planned.fault, self._within, self._voice)
             self._active.append((planned, injector))
             injector.start()
         return super().at(number, call, make)

@@ -164,7 +164,7 @@ def test_a_schedule_that_hung_is_told_without_running_it_again(tmp_path: Path) -
 def test_injectors_keep_to_the_protocol(tmp_path: Path) -> None:
     """Each can be stopped twice, has not fired before it struck, and says what it does."""
     for name, make in INJECTORS.items():
-        injector: Injector = make(name, tmp_path, None)  # type: ignore[arg-type]
+        injector: Injector = make(name, str(tmp_path), None)  # type: ignore[arg-type]
         injector.start()
         assert kernel.engaged()
         injector.stop()
