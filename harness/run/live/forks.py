@@ -8,6 +8,7 @@ that asks whether the holder of a lock is alive learns that it is not, and ends 
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import select
@@ -182,6 +183,7 @@ class Child:
         _running.add(self.pid)
 
     def _fork(self, work: Work, writer: int) -> int:
+        parent = os.getpid()
         try:
             pid = os.fork()
         except OSError:
@@ -189,6 +191,7 @@ class Child:
             real.close(writer)
             raise
         if pid == 0:
+            containment.die_with_parent(parent)
             real.close(self._reader)
             _work_and_exit(self._board, work, writer)
         return pid
@@ -276,6 +279,7 @@ class Child:
 
 def _work_and_exit(board: Board, work: Work, writer: int) -> NoReturn:
     status = 0
+    gc.freeze()  # a collection would touch, and so copy, every page that is shared with the parent
     try:
         voice = Voice(writer)
         try:
