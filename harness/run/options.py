@@ -43,7 +43,7 @@ PROFILES = {
     for profile in (
         Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
                 LiveExtent(2, 0, large=False, faults=400)),
-        Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 20_000, 1_000), 1, 6, 900.0,
+        Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 60_000, 1_000), 1, 6, 900.0,
                 LiveExtent(5, 1, large=True, faults=2_000)),
         Profile(
             "exhaustive",
@@ -65,7 +65,10 @@ def _cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of `harness certify`. `time_limit_s` is for one call into the store."""
+    """Options of `harness certify`. `time_limit_s` is for one call into the store.
+
+    `coverage` makes workers measure branch coverage: a folder for the data, then the files to measure.
+    """
 
     profile: str = "standard"
     scenarios: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class Options:
     reports: Path | None = None
     resume: bool = False
     survey: bool = False
+    coverage: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:

@@ -41,7 +41,8 @@ class EngineKind:
 
     `make(bench, workload, claim, promise)`. `fault_types` are the classes of its faults and of the enumerations in
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
-    false where real races or a real clock decide. `noun` says what is tried, in the plural.
+    false where real races or a real clock decide. `noun` says what is tried, in the plural. `forks`: it needs
+    fork(2).
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -49,13 +50,14 @@ class EngineKind:
     noun: str = "faults"
     mount_bytes: int = 0
     deterministic: bool = True
+    forks: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
-    "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills"),
-    "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False),
-    "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules"),
+    "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True),
+    "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False, forks=True),
+    "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True),
 }
 
 

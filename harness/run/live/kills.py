@@ -125,6 +125,14 @@ class KillEngine:
         call = kills.call_at(self.course, kill)
         return () if call is None else (Struck(call.site, call.name, kills.word(kill, self.course)),)
 
+    def exact_kills(self, kind: str) -> Iterator[tuple[Kill, Trial]]:
+        """All kills at exact moments that show a violation of this kind, in order; they are tried once."""
+        if not self.exact:
+            self.exact = {kill: self._killed(kill) for kill in kills.kills(self.course, self.bench.seed)}
+        for kill, trial in self.exact.items():
+            if trial.violation is not None and trial.violation.kind == kind:
+                yield kill, trial
+
     # --- in children -----------------------------------------------------------------------------
 
     def _run(self, work: Callable[[Voice], None], **how: Any) -> Told:
@@ -310,11 +318,8 @@ class RandomKillEngine(KillEngine):
         """
         number = sum(isinstance(item, kills.Called) for item in told.course)
         last = max(told.acknowledged, default=-1)
-        if not self.exact:
-            self.exact = {kill: self._killed(kill) for kill in kills.kills(self.course, self.bench.seed)}
-        for kill, trial in self.exact.items():
-            near = kill.number == (last if kill.moment is Moment.ACKNOWLEDGED else number)
-            if near and trial.fired and trial.violation is not None and trial.violation.kind == kind:
+        for kill, trial in self.exact_kills(kind):
+            if kill.number == (last if kill.moment is Moment.ACKNOWLEDGED else number):
                 return dataclasses.replace(trial, instead=kill)
         return None
 

@@ -152,7 +152,23 @@ class NemesisEngine(KillEngine):
             unknown = "" if last.told.done else f"the store ended its process without any fault ({last.told.ending})"
             return Trial(len(strikes), struck=struck, promise=self.promise, unknown=unknown)
         exhibit = _exhibit(schedule, last.violation.sentence, lives, self.workload)
-        return Trial(len(strikes), last.violation, _site(last), exhibit, struck, self.promise)
+        return Trial(len(strikes), last.violation, self._site(last), exhibit, struck, self.promise)
+
+    def _site(self, judged: Judged) -> CallSite | None:
+        """The last call that failed in this life. Otherwise the last call begun; where one kill alone at the same call
+        shows the same, the call site of that one, because it is the same defect."""
+        assert judged.violation is not None
+        failed = _errors(judged.told)
+        if failed:
+            return failed[-1][0].site
+        course = tuple(judged.told.course)
+        struck = judged.told.struck[-1][1].site if judged.told.struck else None
+        for kill, trial in self.exact_kills(judged.violation.kind):
+            call = kills.call_at(self.course, kill)
+            if call is not None and call.site == struck:
+                return trial.site
+        calls = sum(isinstance(item, Called) for item in course)
+        return kills.site_of(course, Kill(Moment.BEFORE, calls or 1))
 
 
 def _of_errors(violation: Violation | None, told: Told, life: Life) -> Violation | None:
@@ -167,15 +183,6 @@ def _of_errors(violation: Violation | None, told: Told, life: Life) -> Violation
 def _errors(told: Told) -> list[tuple[Hit, int]]:
     """The calls that failed, each with the operation under way."""
     return [(hit, operation) for _, hit, operation in told.struck if FAULTS[hit.fault].claim == "io_error"]
-
-
-def _site(judged: Judged) -> CallSite | None:
-    """The last call that failed in this life; else the last call begun before it was killed, or its last."""
-    failed = _errors(judged.told)
-    if failed:
-        return failed[-1][0].site
-    calls = sum(isinstance(item, Called) for item in judged.told.course)
-    return kills.site_of(tuple(judged.told.course), Kill(Moment.BEFORE, calls or 1))
 
 
 def _exhibit(schedule: Schedule, sentence: str, lives: list[Judged], workload: Workload) -> Exhibit:
