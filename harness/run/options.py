@@ -20,6 +20,10 @@ class LiveExtent:
     large: bool
     faults: int
 
+    def __post_init__(self) -> None:
+        if self.faults < 1:
+            raise UsageError(f"a budget of {self.faults} faults tries nothing: say 1 or more.")
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

@@ -14,6 +14,7 @@ from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
 from harness.run.campaign import Campaign, Progress
+from harness.run.containment import CAN_FORK
 from harness.run.live.engines import ENGINES, EngineKind
 from harness.run.live.values import LiveFound, StruckKey, TrialsJob, Tried
 from harness.run.options import LiveExtent, Options
@@ -50,7 +51,8 @@ class LiveFaults:
         self.campaign = campaign
         self.options: Options = campaign.options
         self.progress = progress
-        self.scenarios = tuple(item for item in scenarios if item.engine != CRASH_ENGINE)
+        live = (item for item in scenarios if item.engine != CRASH_ENGINE)
+        self.scenarios = tuple(item for item in live if CAN_FORK or not ENGINES[item.engine].forks)
         self.promises = promises(contract, survey=self.options.survey)
         self.contract = contract
         self.series: list[Series] = []
@@ -168,7 +170,7 @@ def _verdict(series: Series) -> tuple[Verdict, list[str]]:
         return Verdict.UNKNOWN, ["out of time before any of these faults was tried"]
     reasons = list(dict.fromkeys(reason for item in tried for reason in item.unknown))
     if not any(item.fired for item in tried):
-        refused = next((item.refused for item in tried if item.refused), "")
+        refused = next((item.refused or item.idle_because for item in tried if item.refused or item.idle_because), "")
         reasons.append(f"no fault fired: {refused or 'there was nothing that it could have struck'}")
     elif max(item.operations for item in tried) < series.scenario.minimum_operations:
         reasons.append(f"no workload carried out {series.scenario.minimum_operations} operations")

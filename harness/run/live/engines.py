@@ -13,6 +13,8 @@ from harness.run.live.calls import CallsEngine
 from harness.run.live.damage import DamageEngine
 from harness.run.live.disks import MOUNT_BYTES, DisksEngine
 from harness.run.live.syncs import SyncsEngine
+from harness.run.live.kills import KillEngine, RandomKillEngine
+from harness.run.live.nemesis import NemesisEngine
 from harness.run.live.values import Trial
 
 
@@ -45,6 +47,7 @@ class EngineKind:
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
     many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
+    `forks`: it needs fork(2).
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -55,6 +58,7 @@ class EngineKind:
     ordered: bool = False
     cost: int = 1
     needs_power_loss: bool = False
+    forks: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
@@ -66,6 +70,9 @@ ENGINES: dict[str, EngineKind] = {
     "full-disk": EngineKind(
         DisksEngine, DisksEngine.fault_types, "full disks", mount_bytes=MOUNT_BYTES, ordered=True, cost=4
     ),
+    "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True),
+    "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False, forks=True),
+    "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True),
 }
 
 
