@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
+from harness.run.live.clocks import ClockEngine
 from harness.run.live.damage import DamageEngine
 from harness.run.live.values import Trial
 
@@ -51,6 +52,7 @@ class EngineKind:
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
+    "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults"),
 }
 
 
