@@ -15,7 +15,8 @@ class Scenario:
     `family` names the workloads ("short", "long", "large"). `during_recovery` says that the
     crash happens while the store recovers from another one. `minimum_operations` is what a
     workload must acknowledge for its evidence to mean anything. `engine` is what injects the faults: "crash" for the
-    crash states of recorded traces, else the name of an engine of live faults. `instead` are claims to try, in turn, where `claim` is not promised.
+    crash states of recorded traces, else the name of an engine of live faults. `instead` are claims to try, in turn,
+    where `claim` is not promised.
     """
 
     name: str

@@ -7,7 +7,7 @@ starts (clock_gettime(2)). How far clocks are off in practice: Jepsen, "nemesis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -79,7 +79,7 @@ class ClockFault:
                 return f"{self.shape.value} {self.amount:g} times as fast"
             case ClockShape.RESTART if self.amount:
                 return f"{self.shape.value}, and the wall clock is {_words(self.amount)} then"
-        return self.shape.value
+        return str(self.shape.value)
 
     @property
     def start_s(self) -> int:
@@ -108,35 +108,50 @@ def _words(seconds: float) -> str:
 
 # --- which faults -------------------------------------------------------------------------------
 
-_BACK = (-2.0, -float(_HOUR), -float(_DAY), -float(_YEAR))
-_FORWARD = (2.0, float(_HOUR), float(_DAY), float(_YEAR))
-#: Before 1970, and beyond what 31 and 32 bits hold.
+#: Steps that are tried everywhere, and those that are tried at a few places: seconds to years, before 1970, and beyond
+#: what 31 and 32 bits hold.
+_EVERYWHERE = (-float(_HOUR), float(_HOUR))
 _FAR = (-(START_S + float(_DAY)), 2.0**31 - START_S + 60, 2.0**32 - START_S + 60)
+_ELSEWHERE = (-2.0, -float(_DAY), -float(_YEAR), 2.0, float(_DAY), float(_YEAR), *_FAR)
+_SHAPES = (ClockShape.SUMMER_ENDS, ClockShape.SUMMER_BEGINS, ClockShape.STANDS)
 _RATES = (0.5, 3.0)
+#: Places in a workload for what is tried everywhere, and for the rest.
+_PLACES, _FEW_PLACES = 8, 2
 #: Steps while somebody holds a lock, and while somebody waits for it.
 CONTENDED = (float(_HOUR), -float(_HOUR), float(_YEAR), 30.0)
 
 
-def clock_faults(steps: int, calls: int) -> Iterator[ClockFault]:
-    """Everything for a workload of so many steps that makes so many I/O calls, the likeliest to matter first."""
-    places = range(1, steps + 1)
-    for amount in (-_HOUR, _HOUR, *_BACK, *_FORWARD, *_FAR):
-        for index in places:
-            yield ClockFault(ClockShape.STEP, float(amount), ClockMoment.BETWEEN, index)
-    for shape in (ClockShape.SUMMER_ENDS, ClockShape.SUMMER_BEGINS, ClockShape.STANDS):
-        for index in places:
-            yield ClockFault(shape, 0.0, ClockMoment.BETWEEN, index)
-    for amount in _RATES:
-        yield ClockFault(ClockShape.RATE, amount, ClockMoment.BETWEEN, 0)
-    for amount in (-float(_HOUR), float(_DAY), *_FAR):
-        for index in places:
-            yield ClockFault(ClockShape.STEP, amount, ClockMoment.REOPEN, index)
-    for amount in (0.0, float(_DAY), -float(_DAY)):
-        for index in places:
-            yield ClockFault(ClockShape.RESTART, amount, ClockMoment.REOPEN, index)
-    for amount in (-float(_HOUR), float(_HOUR)):
-        for index in range(calls):
-            yield ClockFault(ClockShape.STEP, amount, ClockMoment.INSIDE, index)
+def clock_faults(steps: int, calls: int) -> list[ClockFault]:
+    """What is tried on a workload of so many steps that makes so many I/O calls, the likeliest to matter first."""
+    step, between, reopen = ClockShape.STEP, ClockMoment.BETWEEN, ClockMoment.REOPEN
+    everywhere = spaced(range(1, max(2, steps)), _PLACES)
+    return [
+        *(ClockFault(step, amount, between, index) for amount in _EVERYWHERE for index in everywhere),
+        *(ClockFault(step, amount, between, index) for amount, index in _turns(_ELSEWHERE, everywhere)),
+        *(ClockFault(shape, 0.0, between, index) for shape, index in _turns(_SHAPES, everywhere)),
+        *(ClockFault(ClockShape.RATE, rate, between, 0) for rate in _RATES),
+        *(ClockFault(step, amount, reopen, index) for amount, index in _turns((*_EVERYWHERE, *_FAR), everywhere)),
+        *(ClockFault(ClockShape.RESTART, off, reopen, index) for off, index in _turns((0.0, _DAY, -_DAY), everywhere)),
+        *(
+            ClockFault(step, amount, ClockMoment.INSIDE, index)
+            for amount in _EVERYWHERE
+            for index in spaced(range(calls), _PLACES)
+        ),
+    ]
+
+
+def _turns(items: tuple[Any, ...], places: list[int]) -> Iterator[tuple[Any, int]]:
+    """Each item at a few of the places, in turn."""
+    for number, item in enumerate(items):
+        for turn in range(min(_FEW_PLACES, len(places))):
+            yield item, places[(number * _FEW_PLACES + turn) % len(places)]
+
+
+def spaced(items: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of the items, from all parts of the list."""
+    if len(items) <= most:
+        return list(items)
+    return [items[number * len(items) // most] for number in range(most)]
 
 
 def contended_faults(calls: int) -> Iterator[ClockFault]:
@@ -168,6 +183,7 @@ class Clock:
     waited_ns: int = 0
     shift_ns: int = 0
     readers: list[Any] = field(default_factory=list)
+    last_reader: Any = None
     applied: bool = False
     overdue: bool = False
     on_wait: Callable[[], None] | None = None
@@ -184,6 +200,7 @@ class Clock:
 
     def wall_ns(self, reader: Any = None) -> int:
         """The wall clock, nanoseconds since 1970; `reader` is who asks. Raises `Waited`."""
+        self.last_reader = reader
         self._count()
         if self.applied:
             self.readers.append(reader)
@@ -208,8 +225,9 @@ class Clock:
         self._count()
         return max(0, real_ns + self.waited_ns + self.shift_ns)
 
-    def wait(self, seconds: float) -> None:
-        """Time passes. Raises `Waited` when a call has waited for too long."""
+    def wait(self, seconds: float, waiter: Any = None) -> None:
+        """Time passes, because `waiter` sleeps. Raises `Waited` when a call has waited for too long."""
+        self.last_reader = waiter or self.last_reader
         self.waited_ns += int(seconds * NANOSECONDS)
         self._waited_here_ns += int(seconds * NANOSECONDS)
         if self._waited_here_ns > PATIENCE_S * NANOSECONDS:

@@ -146,12 +146,13 @@ class Recoverer:
         try:
             recovered, wrote = self._first()
         except StoreFailed as failure:
-            return Recovery("cannot_open", failure.sentence(), wrote=True)
+            return Recovery("cannot_open", failure.sentence(), wrote=True, raised=True)
         matches = oracle.matches(recovered)
         try:
             return self._second(oracle, spare, Recovery("", "", recovered, matches, wrote))
         except StoreFailed as failure:
-            return Recovery(kind_of_failure(failure.step), failure.sentence(), recovered, matches, wrote)
+            kind = kind_of_failure(failure.step)
+            return Recovery(kind, failure.sentence(), recovered, matches, wrote, raised=True)
 
     def read(self) -> Any:
         """Open, read and close once. Raises `StoreFailed`."""

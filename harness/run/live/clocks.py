@@ -1,7 +1,7 @@
 """Clocks that go wrong while a store works: everything acknowledged must be there, in order, after a clean close.
 
-A workload runs by a clock of its own (`timepiece`); the fault happens at its moment, and the store is closed, opened and
-judged as after any other run. An operation that refuses to work by such a clock fails, which is no loss; only when
+A workload runs by a clock of its own (`timepiece`); the fault happens at its moment, and the store is closed, opened
+and judged as after any other run. An operation that refuses to work by such a clock fails, which is no loss; only when
 nothing works any more after somebody has set the clock right is the store broken.
 
 Which reading of the clock did the harm is found by experiment: the trial is repeated with the fault visible to the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,10 @@ from typing import Any
 from harness.core.operations import Sync
 from harness.core.trace import CallSite, Trace, empty_image
 from harness.core.workload import Workload
-from harness.inject.clocks import PATIENCE_S, Clock, ClockFault, ClockMoment, ClockShape, clock_faults
+from harness.inject.clocks import PATIENCE_S, Clock, ClockFault, ClockMoment, ClockShape, clock_faults, spaced
 from harness.judge.classify import Violation, classify
-from harness.judge.oracle import Oracle, Window, window
-from harness.judge.recovery import Recovery, judge
+from harness.judge.oracle import Window, window
+from harness.judge.recovery import judge
 from harness.record import kernel
 from harness.record.scan import scan
 from harness.run.exploring import spare_operations
@@ -31,14 +32,12 @@ from harness.run.live.bench import Bench, Client
 from harness.run.live.damage import oracle_for
 from harness.run.live.timepiece import FileTimes, sites_of
 from harness.run.live.values import Exhibit, Struck, Trial
-from harness.run.recovering import Board
+from harness.run.recovering import Board, StoreFailed
 
 #: Lines that are tried, one by one, as the one whose reading did the harm.
 _SUSPECTS = 8
 #: Faults for a store that looks at no clock and at no time of a file: they can hardly matter to it.
 _FEW = 8
-#: I/O calls inside which a clock is changed.
-_CALLS = 12
 
 
 @dataclass(slots=True)
@@ -67,6 +66,7 @@ class Session:
     files: FileTimes
     bench: Bench
     client: Client
+    calls: int = 0
 
     @classmethod
     def begin(cls, bench: Bench, fault: ClockFault | None, sees: Callable[[Any], bool] | None = None) -> Session:
@@ -87,11 +87,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a trial showed: the violation, the readers of the clock after the fault, and who looked at file times."""
+    """What a trial showed, and the session, which knows who looked at clocks."""
 
     violation: Violation | None
     session: Session
-    recovery: Recovery
 
 
 class ClockEngine:
@@ -106,6 +105,7 @@ class ClockEngine:
         self.client = Client(bench)
         self.calls = 0
         self.curious = False
+        self.causes: dict[str, CallSite] = {}
 
     def rehearse(self) -> str:
         """Run the workload by a clock that goes right; why nothing can be tried, or nothing."""
@@ -115,8 +115,7 @@ class ClockEngine:
         session = Session.begin(self.bench, None)
         session.clock.applied = True  # nothing happens to it, but its readers are listed
         outcome = self._outcome(session, None)
-        self.client = session.client
-        self.calls = session.files.calls
+        self.client, self.calls = session.client, session.calls
         self.curious = bool(session.clock.readers or session.files.looked)
         wrong = [*self.client.elsewhere, *self.client.errors.values()]
         if outcome.violation is not None:
@@ -128,11 +127,8 @@ class ClockEngine:
         return len(self.client.operations)
 
     def faults(self) -> Iterator[ClockFault]:
-        every = list(clock_faults(len(self.workload.steps), self.calls))
-        inside = [fault for fault in every if fault.moment is ClockMoment.INSIDE]
-        kept = set(_spaced(inside, 2 * _CALLS))
-        every = [fault for fault in every if fault.moment is not ClockMoment.INSIDE or fault in kept]
-        yield from every if self.curious else _spaced(every, _FEW)
+        every = clock_faults(len(self.workload.steps), self.calls)
+        yield from every if self.curious else spaced(every, _FEW)
 
     # --- one fault -----------------------------------------------------------------------------
 
@@ -159,13 +155,9 @@ class ClockEngine:
         self.bench.materializer.place(empty_image())
         with session.running(fault):
             shown = self._go(session, fault)
-            client = session.client
-            oracle = oracle_for(self.bench.adapter, tuple(client.operations), client.errors)
-            owed = self._owed(client)
-            recovery = self._recover(session, oracle)
-            violation = self._judge(session, oracle, recovery, owed, shown)
+            violation = self._judge(session, shown)
         self.bench.surroundings.restore()
-        return Outcome(violation, session, recovery)
+        return Outcome(violation, session)
 
     def _go(self, session: Session, fault: ClockFault | None) -> list[Any]:
         """The workload with the fault in it; what the store showed before it was closed, if it could be read."""
@@ -180,6 +172,9 @@ class ClockEngine:
             with contextlib.suppress(Exception):
                 shown.append(client.snapshot())
         client.close()
+        session.calls = session.files.calls
+        with contextlib.suppress(StoreFailed):
+            shown.append(session.bench.recoverer().read())
         return shown
 
     def _happen(self, session: Session, fault: ClockFault | None, index: int) -> None:
@@ -192,49 +187,54 @@ class ClockEngine:
             session.clock.apply(fault)
             session.client.lines.append(f"<{fault.action()}>")
 
-    def _recover(self, session: Session, oracle: Oracle) -> Recovery:
-        """Open it again as the clock is; if that does not work, once more after the clock was set right."""
-        client = session.client
-        done = Trace(empty_image(), (), tuple(client.operations), "", 0, client.errors)
-        spare = spare_operations(self.bench.adapter.model, done)
-        recovery = session.bench.recoverer().recover(oracle, spare)
-        if recovery.problem in ("cannot_open", "not_writable") and not session.clock.overdue:
-            session.clock.put_right()
-            again = session.bench.recoverer().recover(oracle, spare)
-            return dataclasses.replace(again, recovered=recovery.recovered or again.recovered)
-        return recovery
-
     def _owed(self, client: Client) -> Window:
         count = len(client.operations)
         syncs = [index + 1 for index, item in enumerate(client.operations) if isinstance(item, Sync)]
         return window(self.promise, acknowledged=count, begun=count, synced=max(syncs, default=0))
 
-    def _judge(
-        self, session: Session, oracle: Oracle, recovery: Recovery, owed: Window, shown: list[Any]
-    ) -> Violation | None:
-        if session.clock.overdue:
-            return Violation("hang", f"a call waited for more than {PATIENCE_S:g} seconds by the monotonic clock")
+    def _judge(self, session: Session, shown: list[Any]) -> Violation | None:
+        """What the store has shown by the clock as it was, and whether it works after somebody has set it right.
+
+        New operations that come out wrong then are no news: each fault between operations has asked for that.
+        """
+        client, owed = session.client, self._owed(session.client)
+        oracle = oracle_for(self.bench.adapter, tuple(client.operations), client.errors)
         for state in shown:
             if not any(owed.lowest <= count <= owed.highest for count in oracle.matches(state)):
                 return classify(oracle, state, owed)
-        return judge(oracle, recovery, owed)
+        if not session.clock.overdue:
+            session.clock.put_right()
+            done = Trace(empty_image(), (), tuple(client.operations), "", 0, client.errors)
+            spare = spare_operations(self.bench.adapter.model, done)
+            recovery = session.bench.recoverer().recover(oracle, spare)
+            if recovery.problem == "not_writable" and not recovery.raised:
+                recovery = dataclasses.replace(recovery, problem="")
+            violation = judge(oracle, recovery, owed)
+        if session.clock.overdue:
+            return Violation("hang", f"a call waited for more than {PATIENCE_S:g} seconds by the monotonic clock")
+        return violation
 
     # --- whose reading did the harm ------------------------------------------------------------
 
     def _cause(self, fault: ClockFault, outcome: Outcome) -> CallSite | None:
         """The last line that has to see the fault for the same kind of violation; where file times alone do the harm,
-        the last line that looked at them."""
+        the last line that looked at them; of a hang, the line that waited."""
         assert outcome.violation is not None
-        readers = outcome.session.clock.readers
-        suspects = list(sites_of(readers).values())[-_SUSPECTS:]
-        for site in reversed(suspects):
-            if self._same(fault, outcome.violation.kind, site):
-                return site
-        looked = list(sites_of(outcome.session.files.looked).values())
-        if looked and self._same(fault, outcome.violation.kind, None):
-            return looked[-1]
-        last = list(sites_of([outcome.session.files.last]).values())
-        return next(iter([*reversed(suspects), *reversed(looked), *last]), None)
+        session, kind = outcome.session, outcome.violation.kind
+        if kind == "hang":
+            return next(iter(sites_of([session.clock.last_reader]).values()), None)
+        suspects = list(reversed(sites_of(session.clock.readers).values()))[:_SUSPECTS]
+        looked = list(reversed(sites_of(session.files.looked).values()))
+        known = self.causes.get(kind)
+        if known is not None and known in (*suspects, *looked):
+            return known
+        guilty = (site for site in suspects if self._same(fault, kind, site))
+        by_time = (site for site in looked[:1] if self._same(fault, kind, None))
+        last = sites_of([session.files.last]).values()
+        cause = next(itertools.chain(guilty, by_time, suspects, looked, last), None)
+        if cause is not None:
+            self.causes[kind] = cause
+        return cause
 
     def _same(self, fault: ClockFault, kind: str, site: CallSite | None) -> bool:
         def sees(reader: Any) -> bool:
@@ -273,10 +273,3 @@ class ClockEngine:
 
 def _capital(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
-
-
-def _spaced(items: list[ClockFault], most: int) -> list[ClockFault]:
-    """At most so many, from all parts of the list."""
-    if len(items) <= most:
-        return items
-    return [items[number * len(items) // most] for number in range(most)]

@@ -95,7 +95,7 @@ class _Readings:
         alone = threading.get_ident() == self.caller and threading.active_count() == 1
         if self.clock is None or not alone or not isinstance(seconds, int | float) or not seconds >= 0:
             return clocks.sleep(seconds)
-        self.clock.wait(seconds)
+        self.clock.wait(seconds, call_site(2))
         return None
 
     def localtime(self, seconds: Any = None, /) -> Any:
