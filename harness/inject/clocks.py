@@ -118,7 +118,7 @@ _RATES = (0.5, 3.0)
 #: Places in a workload for what is tried everywhere, and for the rest.
 _PLACES, _FEW_PLACES = 8, 2
 #: Steps while somebody holds a lock, and while somebody waits for it.
-CONTENDED = (float(_HOUR), -float(_HOUR), float(_YEAR), 30.0)
+_CONTENDED = (float(_HOUR), -float(_HOUR), float(_YEAR))
 
 
 def clock_faults(steps: int, calls: int) -> list[ClockFault]:
@@ -154,12 +154,14 @@ def spaced(items: Sequence[Any], most: int) -> list[Any]:
     return [items[number * len(items) // most] for number in range(most)]
 
 
-def contended_faults(calls: int) -> Iterator[ClockFault]:
-    """Everything for two processes of which one stops at each of so many I/O calls of its operation."""
-    for amount in CONTENDED:
-        for moment in (ClockMoment.HELD, ClockMoment.WAITING):
-            for index in range(calls):
-                yield ClockFault(ClockShape.STEP, amount, moment, index)
+def contended_faults(calls: int) -> list[ClockFault]:
+    """Everything for two processes of which one stops at an I/O call of its operation, which makes so many."""
+    return [
+        ClockFault(ClockShape.STEP, amount, moment, index)
+        for index in spaced(range(calls), _PLACES)
+        for amount in _CONTENDED
+        for moment in (ClockMoment.HELD, ClockMoment.WAITING)
+    ]
 
 
 # --- the clock of a trial -----------------------------------------------------------------------

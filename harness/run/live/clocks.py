@@ -13,76 +13,35 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness.core.operations import Sync
 from harness.core.trace import CallSite, Trace, empty_image
 from harness.core.workload import Workload
-from harness.inject.clocks import PATIENCE_S, Clock, ClockFault, ClockMoment, ClockShape, clock_faults, spaced
+from harness.inject.clocks import PATIENCE_S, ClockFault, ClockMoment, ClockShape, clock_faults, contended_faults, spaced
 from harness.judge.classify import Violation, classify
 from harness.judge.oracle import Window, window
 from harness.judge.recovery import judge
-from harness.record import kernel
 from harness.record.scan import scan
 from harness.run.exploring import spare_operations
-from harness.run.live import real_clocks, timepiece
+from harness.run.live import timepiece
 from harness.run.live.bench import Bench, Client
+from harness.run.live.contended import Encounter, Pair, overdue
 from harness.run.live.damage import oracle_for
-from harness.run.live.timepiece import FileTimes, sites_of
+from harness.run.live.session import Session
+from harness.run.live.timepiece import sites_of
 from harness.run.live.values import Exhibit, Struck, Trial
-from harness.run.recovering import Board, StoreFailed
+from harness.run.recovering import StoreFailed
 
 #: Lines that are tried, one by one, as the one whose reading did the harm.
 _SUSPECTS = 8
 #: Faults for a store that looks at no clock and at no time of a file: they can hardly matter to it.
 _FEW = 8
-
-
-@dataclass(slots=True)
-class ClockBoard:
-    """A board that also tells the clock when a call begins."""
-
-    board: Board
-    clock: Clock
-
-    def enter(self, unit: int, phase: str) -> None:
-        self.clock.begin_call()
-        self.board.enter(unit, phase)
-
-    def leave(self) -> None:
-        self.board.leave()
-
-    def adopt(self) -> None:
-        self.board.adopt()
-
-
-@dataclass(slots=True)
-class Session:
-    """One trial: its clock, the gate that dates files, and a client that goes by that clock."""
-
-    clock: Clock
-    files: FileTimes
-    bench: Bench
-    client: Client
-    calls: int = 0
-
-    @classmethod
-    def begin(cls, bench: Bench, fault: ClockFault | None, sees: Callable[[Any], bool] | None = None) -> Session:
-        clock = Clock(real_clocks.monotonic_ns, sees=sees)
-        if fault is not None:
-            clock = Clock(real_clocks.monotonic_ns, fault.start_s, sees)
-        files = FileTimes(clock)
-        if fault is not None and fault.moment is ClockMoment.INSIDE:
-            files = FileTimes(clock, fault.index, lambda: clock.apply(fault))
-        bench = dataclasses.replace(bench, board=ClockBoard(bench.board, clock))
-        return cls(clock, files, bench, Client(bench))
-
-    @contextlib.contextmanager
-    def running(self, fault: ClockFault | None) -> Iterator[None]:
-        with timepiece.engaged(self.clock, "" if fault is None else fault.zone), kernel.engage(self.files):
-            yield
+_CONTENDED = (ClockMoment.HELD, ClockMoment.WAITING)
+#: The number of a call that no operation makes.
+_NEVER = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +65,8 @@ class ClockEngine:
         self.calls = 0
         self.curious = False
         self.causes: dict[str, CallSite] = {}
+        self.pair: Pair | None = None
+        self.calm: dict[int, Encounter] = {}  # what two processes do while clocks go right, by the call of the stop
 
     def rehearse(self) -> str:
         """Run the workload by a clock that goes right; why nothing can be tried, or nothing."""
@@ -120,6 +81,9 @@ class ClockEngine:
         wrong = [*self.client.elsewhere, *self.client.errors.values()]
         if outcome.violation is not None:
             wrong.append(f"{outcome.violation.sentence}, without any fault")
+        if not wrong and self.bench.contract.writers == "processes":
+            pair = Pair(self.bench, self.workload)
+            self.pair = pair if len(pair.operations) == 2 else None
         return wrong[0] if wrong else ""
 
     @property
@@ -129,10 +93,14 @@ class ClockEngine:
     def faults(self) -> Iterator[ClockFault]:
         every = clock_faults(len(self.workload.steps), self.calls)
         yield from every if self.curious else spaced(every, _FEW)
+        if self.pair is not None:
+            yield from contended_faults(self._calm(_NEVER).calls)
 
     # --- one fault -----------------------------------------------------------------------------
 
     def attempt(self, fault: ClockFault) -> Trial:
+        if fault.moment in _CONTENDED:
+            return self._contended(fault)
         session = Session.begin(self.bench, fault)
         outcome = self._outcome(session, fault)
         fired = int(session.clock.applied)
@@ -214,6 +182,44 @@ class ClockEngine:
             return Violation("hang", f"a call waited for more than {PATIENCE_S:g} seconds by the monotonic clock")
         return violation
 
+    # --- two processes -------------------------------------------------------------------------
+
+    def _contended(self, fault: ClockFault) -> Trial:
+        """One encounter of two processes. What goes wrong without the fault as well is not its doing."""
+        calm = self._calm(fault.index)
+        if self.pair is None or not calm.stopped or calm.violation is not None:
+            return Trial(0)
+        session = Session.begin(self.bench, fault)
+        met = self.pair.meet(session, fault)
+        violation = met.violation
+        if met.overdue and not calm.overdue:
+            violation = overdue()
+        fired = int(met.stopped and session.clock.applied)
+        struck = self._struck(session, fault)
+        if violation is None or not fired:
+            return Trial(fired, struck=struck, promise=self.promise)
+        left = scan(self.bench.directory)
+        outcome = Outcome(violation, session)
+        return Trial(fired, violation, self._cause(fault, outcome), self._met(fault, violation, met, left), struck)
+
+    def _calm(self, index: int) -> Encounter:
+        assert self.pair is not None
+        if index not in self.calm:
+            fault = ClockFault(ClockShape.STEP, 0.0, ClockMoment.HELD, index)
+            self.calm[index] = self.pair.meet(Session.begin(self.bench, fault), fault, happens=False)
+        return self.calm[index]
+
+    def _met(self, fault: ClockFault, violation: Violation, met: Encounter, left: Any) -> Exhibit:
+        return Exhibit(
+            lines=met.lines,
+            told="Two processes had the store open, and each issued one operation.",
+            called="No process died, and no call of the operating system failed.",
+            reached=f"{_capital(fault.action())} {fault.moment.value} {fault.index + 1}.",
+            found=f"{_capital(violation.sentence)}.",
+            expected="Both have to be there, in whatever order, or the one that could not be done raises an exception.",
+            recovered=left,
+        )
+
     # --- whose reading did the harm ------------------------------------------------------------
 
     def _cause(self, fault: ClockFault, outcome: Outcome) -> CallSite | None:
@@ -240,8 +246,12 @@ class ClockEngine:
         def sees(reader: Any) -> bool:
             return site is not None and site in sites_of([reader]).values()
 
-        again = self._outcome(Session.begin(self.bench, fault, sees), fault)
-        return again.violation is not None and again.violation.kind == kind
+        session = Session.begin(self.bench, fault, sees)
+        if fault.moment in _CONTENDED and self.pair is not None:
+            violation = self.pair.meet(session, fault).violation
+        else:
+            violation = self._outcome(session, fault).violation
+        return violation is not None and violation.kind == kind
 
     def _struck(self, session: Session, fault: ClockFault) -> tuple[Struck, ...]:
         """The lines that read the clock, or the times of files, after the fault."""
