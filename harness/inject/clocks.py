@@ -118,7 +118,11 @@ _RATES = (0.5, 3.0)
 #: Places in a workload for what is tried everywhere, and for the rest.
 _PLACES, _FEW_PLACES = 8, 2
 #: Steps while somebody holds a lock, and while somebody waits for it.
-_CONTENDED = (float(_HOUR), -float(_HOUR), float(_YEAR))
+_CONTENDED = (
+    (float(_YEAR), ClockMoment.HELD),
+    (-float(_HOUR), ClockMoment.HELD),
+    (-float(_HOUR), ClockMoment.WAITING),
+)
 
 
 def clock_faults(steps: int, calls: int) -> list[ClockFault]:
@@ -154,14 +158,9 @@ def spaced(items: Sequence[Any], most: int) -> list[Any]:
     return [items[number * len(items) // most] for number in range(most)]
 
 
-def contended_faults(calls: int) -> list[ClockFault]:
-    """Everything for two processes of which one stops at an I/O call of its operation, which makes so many."""
-    return [
-        ClockFault(ClockShape.STEP, amount, moment, index)
-        for index in spaced(range(calls), _PLACES)
-        for amount in _CONTENDED
-        for moment in (ClockMoment.HELD, ClockMoment.WAITING)
-    ]
+def contended_faults(index: int) -> list[ClockFault]:
+    """Everything for two processes of which one stops at the I/O call `index` of its operation."""
+    return [ClockFault(ClockShape.STEP, amount, moment, index) for amount, moment in _CONTENDED]
 
 
 # --- the clock of a trial -----------------------------------------------------------------------
@@ -188,7 +187,7 @@ class Clock:
     last_reader: Any = None
     applied: bool = False
     overdue: bool = False
-    on_wait: Callable[[], None] | None = None
+    on_wait: Callable[[], None] = lambda: None
     _rate: float = 1.0
     _origin_ns: int = 0
     _anchor_ns: int = 0
@@ -235,9 +234,7 @@ class Clock:
         if self._waited_here_ns > PATIENCE_S * NANOSECONDS:
             self.overdue = True
             raise Waited(f"waited for more than {PATIENCE_S:g} seconds")
-        if self.on_wait is not None:
-            act, self.on_wait = self.on_wait, None
-            act()
+        self.on_wait()
 
     def begin_call(self) -> None:
         """A call into the store begins: it has not waited yet."""

@@ -20,7 +20,15 @@ from typing import Any
 from harness.core.operations import Sync
 from harness.core.trace import CallSite, Trace, empty_image
 from harness.core.workload import Workload
-from harness.inject.clocks import PATIENCE_S, ClockFault, ClockMoment, ClockShape, clock_faults, contended_faults, spaced
+from harness.inject.clocks import (
+    PATIENCE_S,
+    ClockFault,
+    ClockMoment,
+    ClockShape,
+    clock_faults,
+    contended_faults,
+    spaced,
+)
 from harness.judge.classify import Violation, classify
 from harness.judge.oracle import Window, window
 from harness.judge.recovery import judge
@@ -39,6 +47,8 @@ from harness.run.recovering import StoreFailed
 _SUSPECTS = 8
 #: Faults for a store that looks at no clock and at no time of a file: they can hardly matter to it.
 _FEW = 8
+#: I/O calls of an operation at which one process stops while another goes on.
+_STOPS = 5
 _CONTENDED = (ClockMoment.HELD, ClockMoment.WAITING)
 #: The number of a call that no operation makes.
 _NEVER = 1_000_000
@@ -94,7 +104,10 @@ class ClockEngine:
         every = clock_faults(len(self.workload.steps), self.calls)
         yield from every if self.curious else spaced(every, _FEW)
         if self.pair is not None:
-            yield from contended_faults(self._calm(_NEVER).calls)
+            for index in spaced(range(self._calm(_NEVER).calls), _STOPS):
+                calm = self._calm(index)
+                if calm.stopped and not calm.alone and calm.violation is None:
+                    yield from contended_faults(index)
 
     # --- one fault -----------------------------------------------------------------------------
 

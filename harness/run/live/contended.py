@@ -12,7 +12,7 @@ import dataclasses
 import os
 import pickle
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -30,8 +30,9 @@ from harness.run.live.session import Session
 from harness.run.live.timepiece import FileTimes
 from harness.run.recovering import Step, StoreFailed, TolerantModel
 
-#: How long a child stays at its call, at most.
+#: How long a child stays at its call without any news; and how often there are news.
 _PAUSE_S = 0.25
+_NEWS_NS = 20_000_000
 
 
 class NoBoard:
@@ -49,9 +50,11 @@ class NoBoard:
 
 @dataclass(frozen=True, slots=True)
 class Encounter:
-    """What came of it. `stopped`: the first process got as far as the call; `calls` are those of its operation."""
+    """What came of it. `stopped`: the first process got as far as the call; `calls` are those of its operation;
+    `alone`: it went on by itself, because the second was stuck in the kernel."""
 
     stopped: bool
+    alone: bool = False
     overdue: bool = False
     calls: int = 0
     violation: Violation | None = None
@@ -77,12 +80,13 @@ class Pair:
             first = _Child(session, self.operations[0], fault, happens)
             try:
                 stopped = session.bench.call(Step.OPERATION, first.stopped)
-                if happens and stopped:
-                    _arm(session, fault)
+                if stopped:
+                    session.clock.on_wait = first.waiter(session, fault if happens else None)
                 second = Client(session.bench)
                 if stopped:
                     second.run(Workload("second", self.operations[1:]))
                 overdue = session.clock.overdue
+                session.clock.on_wait = lambda: None
                 answer = session.bench.call(Step.OPERATION, first.result)
             finally:
                 first.end()
@@ -91,7 +95,7 @@ class Pair:
             violation = self._judge(session, done, answer, second)
         self.bench.surroundings.restore()
         lines = (*client.lines[:1], *self._lines(fault, answer, second))
-        return Encounter(True, overdue or answer.overdue, answer.calls, violation, lines)
+        return Encounter(True, answer.alone, overdue or answer.overdue, answer.calls, violation, lines)
 
     def _judge(self, session: Session, done: tuple[Any, ...], answer: _Answer, second: Client) -> Violation | None:
         model = TolerantModel(self.bench.adapter.model)
@@ -102,7 +106,6 @@ class Pair:
         if second.operations:
             attempted.append(Attempted(self.operations[1], not second.errors))
         session.clock.put_right()
-        session.clock.on_wait = None
         try:
             recovered = session.bench.recoverer().read()
         except StoreFailed as failure:
@@ -117,18 +120,12 @@ class Pair:
         yield f"{first}  # goes on, {f'raised {answer.error}' if answer.error else 'acknowledged'}"
 
 
-def _arm(session: Session, fault: ClockFault) -> None:
-    if fault.moment is ClockMoment.HELD:
-        session.clock.apply(fault)
-    else:
-        session.clock.on_wait = lambda: session.clock.apply(fault)
-
-
 @dataclass(frozen=True, slots=True)
 class _Answer:
     error: str
     calls: int
     overdue: bool
+    alone: bool
 
 
 class _Child:
@@ -147,6 +144,26 @@ class _Child:
     def stopped(self) -> bool:
         """Wait until it has stopped, or ended; whether it stopped."""
         return bool(real.read(self._news, 1) == b"s")
+
+    def waiter(self, session: Session, fault: ClockFault | None) -> Callable[[], None]:
+        """What to do whenever the second process waits: let the first know, now and then, and have the fault happen.
+
+        A fault that is not to happen while somebody waits happens now.
+        """
+        waiting = [fault] if fault is not None and fault.moment is ClockMoment.WAITING else []
+        if fault is not None and not waiting:
+            session.clock.apply(fault)
+        told_ns = [0]
+
+        def wait() -> None:
+            while waiting:
+                session.clock.apply(waiting.pop())
+            now_ns = session.clock.source_ns()
+            if now_ns - told_ns[0] > _NEWS_NS:
+                told_ns[0] = now_ns
+                real.write(self._go_on, b"w")
+
+        return wait
 
     def result(self) -> _Answer | None:
         """Let it go on, and wait for its answer; `None` if it has died."""
@@ -177,22 +194,29 @@ class _Pipes:
     news: int
     going_on: int
 
+    def told_to_go_on(self) -> bool:
+        """Wait for the word; `False` if nothing is heard for a while, not even that the other still waits."""
+        while select.select([self.going_on], [], [], _PAUSE_S)[0]:
+            if real.read(self.going_on, 1) != b"w":
+                return True
+        return False
 
-def _live(
-    session: Session, operation: Any, fault: ClockFault, happens: bool, pipes: _Pipes, parent: int
-) -> NoReturn:
+
+def _live(session: Session, operation: Any, fault: ClockFault, happens: bool, pipes: _Pipes, parent: int) -> NoReturn:
     """What the child does; it never returns into the code of its parent."""
     try:
         containment.die_with_parent(parent)
 
+        alone: list[bool] = []
+
         def stop() -> None:
             real.write(pipes.news, b"s")
-            select.select([pipes.going_on], [], [], _PAUSE_S)
+            alone.append(not pipes.told_to_go_on())
             if happens:
                 session.clock.apply(fault)  # it is the same machine's clock
 
         answer = _first(session, operation, FileTimes(session.clock, fault.index, stop), pipes)
-        real.write(pipes.news, pickle.dumps(answer))
+        real.write(pipes.news, pickle.dumps(dataclasses.replace(answer, alone=any(alone))))
     finally:
         os._exit(0)
 
@@ -210,7 +234,7 @@ def _first(session: Session, operation: Any, files: FileTimes, pipes: _Pipes) ->
     if calls <= files.index:
         real.write(pipes.news, b"-")
     error = next(iter([*client.errors.values(), *client.elsewhere]), "")
-    return _Answer(error, calls, session.clock.overdue)
+    return _Answer(error, calls, session.clock.overdue, alone=False)
 
 
 def pair_of(model: Any, workload: Workload) -> tuple[Any, ...]:

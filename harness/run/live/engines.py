@@ -52,7 +52,7 @@ class EngineKind:
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
-    "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults"),
+    "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
 }
 
 

@@ -289,8 +289,9 @@ def _early_references() -> dict[str, Callable[[], float]]:
         "time.localtime": lambda: time.mktime(time.localtime()),
         "datetime.now": lambda: datetime.now().timestamp(),
         "datetime.now(UTC)": lambda: datetime.now(UTC).timestamp(),
-        "date.today": lambda: abs(date.today().toordinal() - datetime.now().toordinal()) * 1e9
-        + datetime.now().timestamp(),
+        "date.today": lambda: (
+            abs(date.today().toordinal() - datetime.now().toordinal()) * 1e9 + datetime.now().timestamp()
+        ),
     }
 
 
