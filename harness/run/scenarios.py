@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from harness.core.errors import UsageError
 from harness.core.scenario import Scenario
-from scenarios import clocks, damage, power_loss, process_crash
+from scenarios import clocks, damage, power_loss, process_crash, resources
 
 SCENARIOS: tuple[Scenario, ...] = (
     *process_crash.SCENARIOS,
     *power_loss.SCENARIOS,
     *damage.SCENARIOS,
     *clocks.SCENARIOS,
+    *resources.SCENARIOS,
 )
 
 

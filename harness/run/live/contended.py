@@ -25,7 +25,7 @@ from harness.judge.classify import Violation
 from harness.judge.contended import Attempted, judge_contended
 from harness.record import originals as real
 from harness.run import containment
-from harness.run.live.bench import Bench, Client
+from harness.run.live.bench import Bench, Client, NoBoard
 from harness.run.live.session import Session
 from harness.run.live.timepiece import FileTimes
 from harness.run.recovering import Step, StoreFailed, TolerantModel
@@ -33,19 +33,6 @@ from harness.run.recovering import Step, StoreFailed, TolerantModel
 #: How long a child stays at its call without any news; and how often there are news.
 _PAUSE_S = 0.25
 _NEWS_NS = 20_000_000
-
-
-class NoBoard:
-    """The board of a child: nobody watches it but its parent, which waits for it in a call of its own."""
-
-    def enter(self, unit: int, phase: str) -> None:
-        return None
-
-    def leave(self) -> None:
-        return None
-
-    def adopt(self) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
 from harness.run.live.clocks import ClockEngine
 from harness.run.live.damage import DamageEngine
+from harness.run.live.resources import ResourceEngine
 from harness.run.live.values import Trial
 
 
@@ -53,6 +54,7 @@ class EngineKind:
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
     "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
+    "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),
 }
 
 
