@@ -12,4 +12,13 @@ SCENARIOS = (
         minimum_operations=2,
         engine="resources",
     ),
+    Scenario(
+        name="leaks",
+        claim="io_error",
+        instead=("process_crash", "power_loss", "corruption", "rollback"),
+        tries="open, read and close the store hundreds of times and count what is left behind",
+        faults=("reopenings", "values written again"),
+        family="short",
+        engine="leaks",
+    ),
 )

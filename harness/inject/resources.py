@@ -84,6 +84,7 @@ def resource_faults(needs: Needs) -> Iterator[ResourceFault]:
             yield ResourceFault(Resource.GONE, 0, index, lasting=True)
     for shorter in _SHORTER:
         yield ResourceFault(Resource.PATH, PATH_MAX_BYTES - shorter)
-    for amount in _MEMORY_BYTES:
-        for index in few:
-            yield ResourceFault(Resource.MEMORY, amount, index)
+    if not needs.threads:  # a thread that finds no memory never tells Python's Thread.start that it runs
+        for amount in _MEMORY_BYTES:
+            for index in few:
+                yield ResourceFault(Resource.MEMORY, amount, index)

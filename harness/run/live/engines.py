@@ -11,6 +11,7 @@ from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
 from harness.run.live.clocks import ClockEngine
 from harness.run.live.damage import DamageEngine
+from harness.run.live.leaks import LeakEngine
 from harness.run.live.resources import ResourceEngine
 from harness.run.live.values import Trial
 
@@ -55,6 +56,7 @@ ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
     "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
     "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),
+    "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False),
 }
 
 

@@ -112,7 +112,7 @@ class ResourceEngine:
         struck = tuple(_struck(told, fault))
         if violation is None:
             return Trial(fired, struck=struck, promise=self.promise)
-        site = next((row.site for row in struck if row.site is not None), told.last)
+        site = _site(told, struck)
         return Trial(fired, violation, site, self._exhibit(fault, told, violation, left), struck, self.promise)
 
     def ended(self, fault: ResourceFault, violation: Violation) -> Trial:
@@ -194,7 +194,8 @@ class ResourceEngine:
         try:
             recovered = bench.recoverer().read()
         except StoreFailed as failure:
-            return Violation("cannot_open", failure.sentence())
+            silent = {hit.operation for hit in told.hits} - told.errors.keys()
+            return Violation("swallowed_error" if silent else "cannot_open", failure.sentence())
         oracle = oracle_for(bench.adapter, told.operations, told.errors)
         recovery = Recovery("", "", recovered, oracle.matches(recovered))
         struck = [hit.operation for hit in told.hits]
@@ -237,6 +238,14 @@ def _heard(news: int) -> Told:
         last = pickle.loads(text[8 : 8 + size])
         text = text[8 + size :]
     return last
+
+
+def _site(told: Told, struck: tuple[Struck, ...]) -> CallSite | None:
+    """The last failed call of the first operation that said nothing of it; else the first failed call."""
+    silent = [hit.operation for hit in told.hits if hit.operation not in told.errors]
+    sites = [row.site for row, hit in zip(struck, told.hits, strict=True) if row.site is not None]
+    hushed = [row.site for row, hit in zip(struck, told.hits, strict=True) if silent and hit.operation == silent[0]]
+    return next((site for site in [*reversed(hushed), *sites] if site is not None), told.last)
 
 
 def _struck(told: Told, fault: ResourceFault) -> Iterator[Struck]:
