@@ -20,5 +20,6 @@ SCENARIOS = (
         faults=("reopenings", "values written again"),
         family="short",
         engine="leaks",
+        most_workloads=1,
     ),
 )

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 #: Parts of the last half of all samples, each of which must have grown.
 _PARTS = 4
+#: Samples in a row that must show no growth for something to count as settled.
+_CALM = 6
 
 
 def settled(samples: Sequence[int], *, least: int) -> bool:
-    """Whether the last three samples differ by less than `least` each."""
-    recent = samples[-4:]
-    return len(recent) == 4 and all(
+    """Whether the last samples differ by less than `least` each."""
+    recent = samples[-_CALM:]
+    return len(recent) == _CALM and all(
         later - earlier < least for earlier, later in itertools.pairwise(recent)
     )
 

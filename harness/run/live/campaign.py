@@ -62,6 +62,7 @@ class LiveFaults:
             return
         for scenario, claim, promise in self._tried():
             chosen = chosen_workloads(made, self.options.budget.live, long=scenario.family == "long")
+            chosen = chosen[: scenario.most_workloads or None]
             jobs = [self._job(scenario, claim, promise, workload) for workload in chosen]
             series = Series(scenario, claim, promise, jobs)
             self.series.append(series)

@@ -45,7 +45,9 @@ _LEAST_COUNTS = 8
 _SECONDS = 4.0
 #: Bytes that a cycle may leave behind for good.
 LEAST_BYTES = 256
-_FRAMES = 16
+_FRAMES = 12
+#: Cycles after which what is filled once has been filled.
+_SNAPSHOT_AT = 2 * _DISTANCE
 
 _NAMES = {
     "descriptors": "open descriptors",
@@ -204,7 +206,7 @@ class Counting:
         self.created: dict[str, Any] = {}
         self.started: list[Any] = []
         self.before: tuple[set[int], set[str]] = (set(), set())
-        self.middle: tracemalloc.Snapshot | None = None
+        self.early: tracemalloc.Snapshot | None = None
 
     def run(self, cycle: Callable[[], None]) -> Iterator[Counts]:
         """The counts after each count, until nothing grows or there were `CYCLES`."""
@@ -238,27 +240,21 @@ class Counting:
         samples["processes"].append(len(containment.child_ids()))
         samples["files"].append(len(self._files()))
         samples["memory"].append(tracemalloc.get_traced_memory()[0])
-        if counts.cycles == CYCLES // 2:
-            self.middle = tracemalloc.take_snapshot()
+        if counts.cycles == _SNAPSHOT_AT:
+            self.early = tracemalloc.take_snapshot()
 
     def _files(self) -> set[str]:
         return {os.path.join(folder, name) for folder, _, names in os.walk(self.directory) for name in names}
 
     def _watch(self, call: Call, make: Callable[..., Any]) -> Any:
         """A gate that lets everything through and remembers who opens and makes what."""
-        path = call.path() if call.group in (kernel.OPEN, kernel.NAME) else ""
+        if call.group not in (kernel.OPEN, kernel.NAME):
+            return make()
+        place, number = call_site(2), _lowest_free() if call.group == kernel.OPEN else -1
         result = make()
-        if path:
-            self.created[path] = call_site(2)
-        if call.group == kernel.OPEN:
-            descriptor = result if isinstance(result, int) else call.descriptor
-            self.opened[descriptor if descriptor >= 0 else self._of(path)] = call_site(2)
+        self.created[call.path()] = place
+        self.opened[result if isinstance(result, int) else number] = place
         return result
-
-    def _of(self, path: str) -> int:
-        """The newest descriptor of the file, for an open that does not tell it."""
-        same = [number for number in open_descriptors() if os.path.realpath(f"/proc/self/fd/{number}") == path]
-        return max(same, default=-1)
 
     # --- who is to blame -----------------------------------------------------------------------
 
@@ -276,17 +272,24 @@ class Counting:
         self.counts.sites["memory"] = self._memory_site()
 
     def _memory_site(self) -> CallSite | None:
-        """The innermost line of the store behind most of what has been added since the middle."""
-        if self.middle is None:
+        """The innermost line of the store behind most of what has been added since the early snapshot."""
+        if self.early is None:
             return None
         added: Counter[tuple[str, int]] = Counter()
-        for statistic in tracemalloc.take_snapshot().compare_to(self.middle, "traceback"):
+        for statistic in tracemalloc.take_snapshot().compare_to(self.early, "traceback"):
             for frame in reversed(statistic.traceback):
                 if is_store_file(frame.filename):
                     added[frame.filename, frame.lineno] += statistic.size_diff
                     break
         [((file, line), size)] = added.most_common(1) or [(("", 0), 0)]
         return CallSite(file, line, _function(file, line)) if size > 0 else None
+
+
+def _lowest_free() -> int:
+    """The number that the next descriptor will have: always the lowest that is free (open(2))."""
+    number: int = real.dup(0)
+    real.close(number)
+    return number
 
 
 def _function(file: str, line: int) -> str:
