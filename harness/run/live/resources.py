@@ -21,7 +21,6 @@ from harness.core.trace import CallSite, Trace, empty_image
 from harness.core.workload import Workload
 from harness.inject.resources import Needs, Resource, ResourceFault, resource_faults
 from harness.judge.classify import Violation
-from harness.judge.recovery import Recovery
 from harness.judge.shortage import judge_shortage, owed
 from harness.record import kernel
 from harness.record import originals as real
@@ -33,9 +32,10 @@ from harness.run.live.bench import Bench, Client, NoBoard
 from harness.run.live.damage import oracle_for
 from harness.run.live.shortages import Hit, Refusing, short_of, starting_threads
 from harness.run.live.values import Exhibit, Struck, Trial
-from harness.run.recovering import Step, StoreFailed
+from harness.run.recovering import Step
 
 _COMPONENT_BYTES = 200
+_MOVED = "moved"
 
 
 @dataclass(slots=True)
@@ -105,8 +105,10 @@ class ResourceEngine:
             if fault.resource is Resource.PATH:
                 bench = dataclasses.replace(bench, directory=stack.enter_context(deep(bench.directory, fault.amount)))
             told = self._in_child(fault) if fault.resource is Resource.MEMORY else self._here(fault, bench)
-            violation = self._judged_long(told, bench) if bench is not self.bench else self._judged(told, bench)
-            left = scan(self.bench.directory) if violation is not None and bench is self.bench else None
+            if fault.resource is Resource.PATH:  # it is gone when the directory has been moved to a shorter one
+                bench = dataclasses.replace(bench, directory=moved(bench.directory, self.bench.directory))
+            violation = self._judged(told, bench)
+            left = None if violation is None else scan(bench.directory)
         self.bench.surroundings.restore()
         fired = len(told.hits) or int(told.died or bool(told.errors or told.elsewhere))
         struck = tuple(_struck(told, fault))
@@ -187,20 +189,6 @@ class ResourceEngine:
         done = len(told.operations)
         return self.workload.operations[done : done + 1]
 
-    def _judged_long(self, told: Told, bench: Bench) -> Violation | None:
-        """The path stays as long as it is, so the store need not work; what it acknowledged it must show."""
-        if len(told.operations) == len(told.errors):
-            return None
-        try:
-            recovered = bench.recoverer().read()
-        except StoreFailed as failure:
-            silent = {hit.operation for hit in told.hits} - told.errors.keys()
-            return Violation("swallowed_error" if silent else "cannot_open", failure.sentence())
-        oracle = oracle_for(bench.adapter, told.operations, told.errors)
-        recovery = Recovery("", "", recovered, oracle.matches(recovered))
-        struck = [hit.operation for hit in told.hits]
-        return judge_shortage(oracle, recovery, owed(bench.contract, told.operations), struck)
-
     def _exhibit(self, fault: ResourceFault, told: Told, violation: Violation, left: Any) -> Exhibit:
         done = len(told.operations) - len(told.errors)
         failed = f", {len(told.errors)} raised an exception" if told.errors else ""
@@ -268,7 +256,15 @@ def deep(directory: Path, size_bytes: int) -> Iterator[Path]:
         os.makedirs(path)
         yield Path(os.fsdecode(path))
     finally:
-        shutil.rmtree(first, ignore_errors=True)
+        for rest in (first, os.fsencode(directory / _MOVED)):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def moved(deep_directory: Path, directory: Path) -> Path:
+    """Move the innermost directory up; where it is then."""
+    short = directory / _MOVED
+    os.rename(deep_directory, short)
+    return short
 
 
 def _capital(text: str) -> str:
