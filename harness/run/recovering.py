@@ -7,7 +7,8 @@ Every open gets a fresh adapter.
 
 from __future__ import annotations
 
-import _signal  # that of the standard library makes an enumeration of each handler, which takes longer
+# That of `signal` makes an enumeration of each handler, which takes longer.
+import _signal  # type: ignore[import-not-found]
 import copy
 import itertools
 import locale

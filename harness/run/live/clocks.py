@@ -237,11 +237,12 @@ class ClockEngine:
 
     def _cause(self, fault: ClockFault, outcome: Outcome) -> CallSite | None:
         """The last line that has to see the fault for the same kind of violation; where file times alone do the harm,
-        the last line that looked at them; of a hang, the line that waited."""
+        the last line that looked at them; of a hang, the last line that read the clock, or slept."""
         assert outcome.violation is not None
         session, kind = outcome.session, outcome.violation.kind
         if kind == "hang":
-            return next(iter(sites_of([session.clock.last_reader]).values()), None)
+            waiting = [session.clock.last_reader, *session.clock.readers]
+            return next(iter(reversed(sites_of(waiting).values())), None)
         suspects = list(reversed(sites_of(session.clock.readers).values()))[:_SUSPECTS]
         looked = list(reversed(sites_of(session.files.looked).values()))
         known = self.causes.get(kind)

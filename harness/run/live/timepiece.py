@@ -28,7 +28,7 @@ from harness.record import kernel
 from harness.record import originals as real
 from harness.record.callsite import CallSites, call_site
 from harness.record.kernel import Call
-from harness.record.references import Rebinding, describe
+from harness.record.references import Rebinding
 from harness.record.tap import disguise
 from harness.run.live import real_clocks as clocks
 
@@ -142,24 +142,21 @@ def _at(cls: type[datetime], wall_ns: int, tz: tzinfo | None) -> datetime:
 # --- in and out ---------------------------------------------------------------------------------
 
 _pairs: list[tuple[Any, Any]] = []
-_left: list[str] = []
 _modules_seen: list[int] = []
 
 
-def install() -> list[str]:
-    """Replace the functions in this process. Says in words what of a store keeps the real ones."""
+def install() -> None:
+    """Replace the functions in this process, also those that modules imported since the last time refer to.
+
+    What a tuple, a `staticmethod` or a `functools.partial` holds cannot be replaced: through it the real clock is seen.
+    """
     if not _pairs:
         pairs = [(name, getattr(clocks, name)) for name in _NAMES]
         _pairs.extend(disguise(original, READINGS, name) for name, original in pairs)
         _replace_methods({"now": classmethod(_now), "utcnow": classmethod(_utcnow)})
     if _modules_seen != [len(sys.modules)]:
-        rebinding = Rebinding(_pairs)
-        rebinding.run()
-        originals = tuple(original for original, _ in _pairs)
-        found = (describe(holder, originals) for holder in rebinding.left)
-        _left[:] = sorted({text for text in found if text is not None})
+        Rebinding(_pairs).run()
         _modules_seen[:] = [len(sys.modules)]
-    return list(_left)
 
 
 def uninstall() -> None:
@@ -263,7 +260,7 @@ def probe() -> str:
     """Whether a step shows, here and in a forked child, wherever a store may look; else why not, in words."""
     fault = ClockFault(ClockShape.STEP, 3_600.0, ClockMoment.BETWEEN, 0)
     clock = Clock(clocks.monotonic_ns)
-    keeps = install()
+    install()
     before = {name: read() for name, read in _early_references().items()}
     with engaged(clock):
         really = clocks.monotonic()
@@ -275,9 +272,7 @@ def probe() -> str:
             wrong.append("monotonic")
     after = {name: read() for name, read in _early_references().items()}
     wrong += sorted(name for name in before if not -1.0 <= after[name] - before[name] < 30.0)
-    if wrong or keeps:
-        return f"the clocks can't be changed here: {', '.join((*wrong, *keeps))}"
-    return ""
+    return f"the clocks can't be changed here: {', '.join(wrong)}" if wrong else ""
 
 
 def _early_references() -> dict[str, Callable[[], float]]:
