@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.core.errors import UsageError
 from harness.core.scenario import Scenario
-from scenarios import damage, failing_calls, kills, nemesis, power_loss, process_crash
+from scenarios import clocks, damage, failing_calls, kills, nemesis, power_loss, process_crash, resources
 
 SCENARIOS: tuple[Scenario, ...] = (
     *process_crash.SCENARIOS,
@@ -13,6 +13,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     *nemesis.SCENARIOS,
     *damage.SCENARIOS,
     *failing_calls.SCENARIOS,
+    *clocks.SCENARIOS,
+    *resources.SCENARIOS,
 )
 
 

@@ -183,3 +183,16 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # arguments that do not fit the format: said all the same
         return str(record.msg)
+
+
+class NoBoard:
+    """The board of a forked child: nobody watches it but its parent, which waits for it in a call of its own."""
+
+    def enter(self, unit: int, phase: str) -> None:
+        return None
+
+    def leave(self) -> None:
+        return None
+
+    def adopt(self) -> None:
+        return None

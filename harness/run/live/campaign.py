@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Series:
     """One scenario of live faults with all its jobs and what came of them."""
 
     scenario: Scenario
+    claim: str
     promise: str
     jobs: list[TrialsJob]
     tried: list[Tried] = field(default_factory=list)
@@ -60,26 +62,30 @@ class LiveFaults:
 
     def run(self, made: Workloads) -> None:
         """Try everything, scenario by scenario."""
-        chosen = chosen_workloads(made, self.options.budget.live)
-        if not chosen:
+        if not chosen_workloads(made, self.options.budget.live):
             return
-        for scenario, promise in self._tried():
-            series = Series(scenario, promise, [self._job(scenario, promise, workload) for workload in chosen])
+        for scenario, claim, promise in self._tried():
+            chosen = chosen_workloads(made, self.options.budget.live, long=scenario.family == "long")
+            chosen = chosen[: scenario.most_workloads or None]
+            jobs = [self._job(scenario, claim, promise, workload) for workload in chosen]
+            series = Series(scenario, claim, promise, jobs)
             self.series.append(series)
             if self.campaign.out_of_time:
                 continue
             self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
             series.tried = self.campaign.try_faults(series.jobs, resumable=True)
 
-    def _tried(self) -> Iterator[tuple[Scenario, str]]:
+    def _tried(self) -> Iterator[tuple[Scenario, str, str]]:
+        """Scenarios with the claim that each tries to break, its own or one that stands in for it, and the promise."""
         for scenario in self.scenarios:
-            promises = self.promises.get(scenario.claim, ())
-            lacking = self._lacking(ENGINES[scenario.engine]) if promises else ""
-            if lacking:
-                self.not_exercised.append(f"{scenario.name}: {lacking}")
-                continue
-            for promise in promises:
-                yield scenario, promise
+            claims = (claim for claim in (scenario.claim, *scenario.instead) if claim in self.promises)
+            for claim in itertools.islice(claims, 1):
+                lacking = self._lacking(ENGINES[scenario.engine])
+                if lacking:
+                    self.not_exercised.append(f"{scenario.name}: {lacking}")
+                    continue
+                for promise in self.promises[claim]:
+                    yield scenario, claim, promise
 
     def _lacking(self, kind: EngineKind) -> str:
         """Why an engine can't do anything here, or nothing: that says nothing about the claim."""
@@ -89,12 +95,12 @@ class LiveFaults:
             return "the contract promises nothing about a loss of power"
         return ""
 
-    def _job(self, scenario: Scenario, promise: str, workload: Workload) -> TrialsJob:
+    def _job(self, scenario: Scenario, claim: str, promise: str, workload: Workload) -> TrialsJob:
         budget = self.options.budget
         return TrialsJob(
             f"{scenario.name} {promise} {workload.name}",
             scenario.engine,
-            scenario.claim,
+            claim,
             promise,
             workload,
             self.options.seed,
@@ -114,7 +120,7 @@ class LiveFaults:
         trials = sum(item.trials for item in tried)
         return Evidence(
             scenario=series.scenario.name,
-            claim=series.scenario.claim,
+            claim=series.claim,
             verdict=verdict,
             persistence_model="",
             states_generated=sum(item.planned for item in tried),
@@ -152,13 +158,13 @@ def promises(contract: Contract, *, survey: bool) -> dict[str, tuple[str, ...]]:
     return {name: (promise,) for name, promise in given.items() if promise is not None}
 
 
-def chosen_workloads(made: Workloads, extent: LiveExtent) -> list[Workload]:
-    """The longest short workloads, evenly spaced, and some of the others."""
+def chosen_workloads(made: Workloads, extent: LiveExtent, *, long: bool = False) -> list[Workload]:
+    """The longest short workloads, evenly spaced, and some of the others; with `long` at least one of the long ones."""
     candidates = [workload for workload in made.short if len(workload.operations) > 1] or list(made.short)
     longest = sorted(candidates, key=lambda workload: -len(workload.steps))
     short = [longest[number * len(longest) // extent.short] for number in range(min(extent.short, len(longest)))]
     large = list(made.large) if extent.large else []
-    return [*short, *made.long[: extent.long], *large]
+    return [*short, *made.long[: max(extent.long, int(long))], *large]
 
 
 def _verdict(series: Series) -> tuple[Verdict, list[str]]:

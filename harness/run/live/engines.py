@@ -10,11 +10,14 @@ from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
 from harness.run.live.calls import CallsEngine
+from harness.run.live.clocks import ClockEngine
 from harness.run.live.damage import DamageEngine
 from harness.run.live.disks import MOUNT_BYTES, DisksEngine
-from harness.run.live.syncs import SyncsEngine
 from harness.run.live.kills import KillEngine, RandomKillEngine
+from harness.run.live.leaks import LeakEngine
 from harness.run.live.nemesis import NemesisEngine
+from harness.run.live.resources import ResourceEngine
+from harness.run.live.syncs import SyncsEngine
 from harness.run.live.values import Trial
 
 
@@ -73,6 +76,9 @@ ENGINES: dict[str, EngineKind] = {
     "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True),
     "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False, forks=True),
     "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True),
+    "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
+    "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),
+    "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False),
 }
 
 
