@@ -175,6 +175,7 @@ class Enumerator:
 
     `start` is what the client knew before the first event. States in `seen` are not yielded again;
     it may be shared, for a crash during recovery leads to states that the first crash led to as well.
+    Crash points before the event `since` are passed over.
     """
 
     def __init__(
@@ -186,6 +187,7 @@ class Enumerator:
         limits: Limits | None = None,
         start: Knowledge | None = None,
         seen: set[tuple[int, int, int, int]] | None = None,
+        since: int = 0,
     ) -> None:
         self.trace = trace
         self.model = model
@@ -194,6 +196,7 @@ class Enumerator:
         self.counts = Counts()
         self.seen: set[tuple[int, int, int, int]] = set() if seen is None else seen
         self._start = start or Knowledge()
+        self._since = since
         self._variants: dict[tuple[int, int, int, int], list[Variant] | None] = {}
         self._children: dict[int, dict[str, int]] = {}
         self._maps: list[tuple[NameMap, _Names]] | None = None
@@ -225,10 +228,13 @@ class Enumerator:
         self._children_version = self._maps_version = self._trees_version = -1
         self.counts.crash_points = 0
         knowledge = self._start
-        yield from self._states(phase, _Point(disk, -1, knowledge, -1))
+        if self._since <= 0:
+            yield from self._states(phase, _Point(disk, -1, knowledge, -1))
         for index, event in enumerate(self.trace.events):
             for point in self._points(disk, index, event, knowledge, phase):
                 knowledge = point.knowledge
+                if index < self._since:
+                    continue
                 self.counts.crash_points += 1
                 yield from self._states(phase, point)
 
