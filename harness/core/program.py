@@ -16,6 +16,9 @@ from harness.core.persistence import PRESETS
 #: The errors that `FailNextCall` knows. A short write is no error: fewer bytes are written than were asked for.
 CALL_ERRORS = ("EIO", "ENOSPC", "short write")
 
+#: Text of one repeated character is written as a product from this length on.
+_LONG = 40
+
 
 @dataclass(frozen=True, slots=True)
 class PowerCut:
@@ -98,6 +101,8 @@ def source(value: Any) -> str:
         return f"[{', '.join(map(source, value))}]"
     if isinstance(value, tuple):
         return f"({', '.join(map(source, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, str) and len(value) > _LONG and len(set(value)) == 1:
+        return f"{value[0]!r} * {len(value)}"
     return repr(value)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from harness.core.errors import UsageError
 from harness.core.scenario import Scenario
-from scenarios import damage, power_loss, process_crash
+from scenarios import damage, machine, power_loss, process_crash
 
 SCENARIOS: tuple[Scenario, ...] = (
     *process_crash.SCENARIOS,
     *power_loss.SCENARIOS,
     *damage.SCENARIOS,
+    *machine.SCENARIOS,
 )
 
 

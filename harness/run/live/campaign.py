@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -56,12 +57,22 @@ class LiveFaults:
             promise = self.promises.get(scenario.claim)
             if promise is None or not chosen:
                 continue
-            series = Series(scenario, promise, [self._job(scenario, promise, workload) for workload in chosen])
+            series = Series(scenario, promise, self._jobs(scenario, promise, chosen))
             self.series.append(series)
             if self.campaign.out_of_time:
                 continue
             self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
             series.tried = self.campaign.try_faults(series.jobs, resumable=True)
+
+    def _jobs(self, scenario: Scenario, promise: str, chosen: list[Workload]) -> list[TrialsJob]:
+        live = self.options.budget.live
+        if not ENGINES[scenario.engine].hunts:
+            return [self._job(scenario, promise, workload) for workload in chosen]
+        extra = {"examples": live.hunt_examples, "steps": live.hunt_steps}
+        jobs = [self._job(scenario, promise, Workload(f"hunt {number}", ())) for number in range(live.hunts)]
+        return [
+            dataclasses.replace(job, extra={**extra, "hunt": number}) for number, job in enumerate(jobs)
+        ]
 
     def _job(self, scenario: Scenario, promise: str, workload: Workload) -> TrialsJob:
         budget = self.options.budget
@@ -117,8 +128,9 @@ class LiveFaults:
 def promises(contract: Contract, *, survey: bool) -> dict[str, str | None]:
     """What live faults may try to break: the promises of the contract, or all there are."""
     if survey:
-        return {"process_crash": "acknowledged", "io_error": "fails_cleanly", **dict.fromkeys(_DAMAGE, "detected")}
-    names = ("process_crash", "io_error", "corruption", "rollback")
+        crashes = dict.fromkeys(("process_crash", "power_loss"), "acknowledged")
+        return {**crashes, "io_error": "fails_cleanly", **dict.fromkeys(_DAMAGE, "detected")}
+    names = ("process_crash", "power_loss", "io_error", "corruption", "rollback")
     return {name: getattr(contract, name) for name in names}
 
 

@@ -10,6 +10,7 @@ from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
 from harness.run.live.damage import DamageEngine
+from harness.run.live.hunting import MachineEngine
 from harness.run.live.values import Trial
 
 
@@ -39,7 +40,8 @@ class EngineKind:
 
     `make(bench, workload, claim, promise)`. `fault_types` are the classes of its faults and of the enumerations in
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
-    false where real races or a real clock decide. `noun` says what is tried, in the plural.
+    false where real races or a real clock decide. `noun` says what is tried, in the plural. `hunts`: it makes its own
+    workloads, and gets a budget of hunts instead.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -47,10 +49,12 @@ class EngineKind:
     noun: str = "faults"
     mount_bytes: int = 0
     deterministic: bool = True
+    hunts: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
+    "machine": EngineKind(MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True),
 }
 
 

@@ -25,7 +25,7 @@ class TrialExplorer:
         self, adapter: Any, directory: Path, materializer: Materializer, board: Board, job: TrialsJob
     ) -> None:
         self.job = job
-        self.bench = Bench(adapter, directory, materializer, board, job.seed)
+        self.bench = Bench(adapter, directory, materializer, board, job.seed, extra=job.extra)
         self.kind = ENGINES[job.engine]
         self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
         self.tried = Tried(job.name, deterministic=self.kind.deterministic)
@@ -81,6 +81,7 @@ class TrialExplorer:
         if trial.violation is None or not trial.fired:
             return
         seconds = time.perf_counter() - self.started
+        fault = fault if trial.again is None else trial.again
         found = LiveFound(self.job.engine, self.job.claim, self.job.workload, fault, trial, seconds)
         if found.key not in self.known:
             self.known[found.key] = found

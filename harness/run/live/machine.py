@@ -71,6 +71,8 @@ class Broken(AssertionError):
         self.violation = violation
         self.program = program
         self.lines = lines
+        self.before: Image | None = None
+        self.after: Image | None = None
 
 
 class Hanging(BaseException):
@@ -560,7 +562,9 @@ class StoreStage:
     def _broken(self, kind: str, sentence: str) -> Broken:
         blame = self.blame or Blame("process_crash")
         program = Program(tuple(self.steps), self.looking)
-        return Broken(self.adapter, blame, Violation(kind, sentence), program, tuple(self.lines))
+        broken = Broken(self.adapter, blame, Violation(kind, sentence), program, tuple(self.lines))
+        broken.before, broken.after = self.before, self.after
+        return broken
 
     # --- the program with what became of it ---------------------------------------------------------
 
@@ -591,7 +595,7 @@ def _picked(images: list[Image], seed: int, choice: int) -> tuple[Versions, Dama
 
 
 def _told(crash: Crashed) -> str:
-    lost = f"lost {'; '.join(crash.lost[:3])}" if crash.lost else "nothing that had been begun was lost"
+    lost = f"lost {'; '.join(crash.lost[:3])}" if crash.lost else f"the last call was made at {crash.site}"
     return f"{lost} (one of {crash.of} legal states)"
 
 

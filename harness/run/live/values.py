@@ -48,6 +48,7 @@ class Trial:
     """What became of one fault. `fired` counts how often it struck; a trial in which it never did proves nothing.
 
     `unknown` says why nothing can be concluded, where that is so. `models` are persistence models that matter.
+    `again` is a fault that shows the same in less time, and stands for the one that was tried.
     """
 
     fired: int
@@ -58,6 +59,7 @@ class Trial:
     promise: str = ""
     models: tuple[str, ...] = ()
     unknown: str = ""
+    again: Any = None
 
 
 @dataclass(frozen=True, slots=True)
