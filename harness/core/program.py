@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from harness.core.contract import Contract
 from harness.core.errors import UsageError
 from harness.core.persistence import PRESETS
 
@@ -70,7 +71,27 @@ class DamageFile:
     choice: int = 0
 
 
-FAULTS = (PowerCut, KillWriter, FailNextCall, FillDisk, FreeDisk, DamageFile)
+FAULT_TYPES = (PowerCut, KillWriter, FailNextCall, FillDisk, FreeDisk, DamageFile)
+#: The faults of a program by name, and the promise that each of them is about.
+FAULTS = {
+    "power_cut": "power_loss",
+    "kill": "process_crash",
+    "failing_call": "io_error",
+    "full_disk": "io_error",
+    "damage": "corruption",
+}
+
+
+def offered_faults(contract: Contract, wanted: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """The faults about which `contract` promises something, of those `wanted`.
+
+    Raises `UsageError` for a fault that does not exist.
+    """
+    for name in wanted or ():
+        if name not in FAULTS:
+            raise UsageError(f"there is no fault {name!r}: say some of {', '.join(FAULTS)}.")
+    names = FAULTS if wanted is None else wanted
+    return tuple(name for name in names if getattr(contract, FAULTS[name]) is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,14 +31,6 @@ from harness.core.program import (
 )
 from harness.core.workload import Reopen
 
-#: The faults that a machine knows, and the promise that each of them is about.
-FAULTS = {
-    "power_cut": "power_loss",
-    "kill": "process_crash",
-    "failing_call": "io_error",
-    "full_disk": "io_error",
-    "damage": "corruption",
-}
 #: Calls of one step that may be the one to fail, and numbers to choose crash states and damages by.
 _CALLS = 12
 _CHOICES = 9_999
@@ -125,18 +117,6 @@ def _examples(model: Any, supported: tuple[type, ...] | None) -> st.SearchStrate
 # --- the machine ----------------------------------------------------------------------------------
 
 
-def offered_faults(contract: Any, wanted: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """The faults about which `contract` promises something, of those `wanted`.
-
-    Raises `UsageError` for a fault that does not exist.
-    """
-    for name in wanted or ():
-        if name not in FAULTS:
-            raise UsageError(f"there is no fault {name!r}: say some of {', '.join(FAULTS)}.")
-    names = FAULTS if wanted is None else wanted
-    return tuple(name for name in names if getattr(contract, FAULTS[name]) is not None)
-
-
 def machine_class(
     adapter: Any, faults: tuple[str, ...], make_stage: Callable[[], Stage]
 ) -> type[RuleBasedStateMachine]:
@@ -167,8 +147,8 @@ def _rules_of(fault: str, adapter: Any, some: st.SearchStrategy[Any], batch: st.
         case "kill":
             return {"kill": rule(batch=some, choice=choices)(_kill)}
         case "failing_call":
-            drawn = {"error": st.sampled_from(CALL_ERRORS), "nth": st.integers(1, _CALLS)}
-            return {"failing_call": rule(**drawn, batch=batch)(_failing_call)}
+            errors, numbers = st.sampled_from(CALL_ERRORS), st.integers(1, _CALLS)
+            return {"failing_call": rule(error=errors, nth=numbers, batch=batch)(_failing_call)}
         case "damage":
             return {"damage": rule(batch=some, choice=choices)(_damage)}
     return {

@@ -24,7 +24,7 @@ from harness.run.recovering import Board, Recoverer, Step, Surroundings, read_st
 
 @dataclass(slots=True)
 class Bench:
-    """One worker's store directory, and who watches. `unit` is the number of the trial; `extra` is the engine's own business."""
+    """One worker's store directory, and who watches. `unit` is the number of the trial, `extra` an engine's own."""
 
     adapter: Any
     directory: Path

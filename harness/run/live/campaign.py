@@ -51,7 +51,8 @@ class LiveFaults:
         self.campaign = campaign
         self.options: Options = campaign.options
         self.progress = progress
-        self.scenarios = tuple(item for item in scenarios if item.engine != CRASH_ENGINE)
+        live = (item for item in scenarios if item.engine != CRASH_ENGINE)
+        self.scenarios = tuple(item for item in live if not ENGINES[item.engine].missing())
         self.promises = promises(contract, survey=self.options.survey)
         self.series: list[Series] = []
 

@@ -10,7 +10,7 @@ from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
 from harness.run.live.damage import DamageEngine
-from harness.run.live.hunting import MachineEngine
+from harness.run.live.hunting import MachineEngine, without_hypothesis
 from harness.run.live.values import Trial
 
 
@@ -34,6 +34,10 @@ class Engine(Protocol):
         """What to say of a trial that hung or ended its process; nothing of it may be run again here."""
 
 
+def _nothing() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineKind:
     """How to make an engine of a kind, and how its workers differ from others.
@@ -41,7 +45,7 @@ class EngineKind:
     `make(bench, workload, claim, promise)`. `fault_types` are the classes of its faults and of the enumerations in
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `hunts`: it makes its own
-    workloads, and gets a budget of hunts instead.
+    workloads, and gets a budget of hunts instead. `missing` says what this machine lacks for it, or nothing.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -50,11 +54,12 @@ class EngineKind:
     mount_bytes: int = 0
     deterministic: bool = True
     hunts: bool = False
+    missing: Callable[[], str] = _nothing
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
-    "machine": EngineKind(MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True),
+    "machine": EngineKind(MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True, missing=without_hypothesis),
 }
 
 

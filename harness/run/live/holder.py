@@ -17,7 +17,7 @@ import struct
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -73,7 +73,7 @@ class Crashed:
     """
 
     image: Image | None
-    knowledge: Knowledge = Knowledge()
+    knowledge: Knowledge = field(default_factory=Knowledge)
     site: CallSite | None = None
     lost: tuple[str, ...] = ()
     of: int = 0

@@ -7,17 +7,16 @@ kept from run to run - the same seed gives the same finding - and the journal of
 
 from __future__ import annotations
 
+import importlib.util
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness.core.errors import UsageError
-from harness.core.program import FAULTS, Program, source
+from harness.core.program import FAULT_TYPES, FAULTS, Program, source
 from harness.core.trace import empty_image
 from harness.core.workload import Workload
-from harness.explore.machine import FAULTS as NAMES
-from harness.explore.machine import machine_class, run_machine
 from harness.judge.classify import Violation
 from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
@@ -27,6 +26,12 @@ from harness.run.live.values import Exhibit, Trial
 #: Examples that may be spent on making a program shorter.
 SHRINKS = 60
 _REHEARSED = 8
+
+
+def without_hypothesis() -> str:
+    """Why there can be no hunts here, or nothing: Hypothesis is no requirement of the command line."""
+    found = importlib.util.find_spec("hypothesis")
+    return "" if found else "Hypothesis is not installed: pip install 'durability-harness[pytest]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Hunt:
 class MachineEngine:
     """Hunts for programs, or plays one again."""
 
-    fault_types = (Hunt, Program, *FAULTS)
+    fault_types = (Hunt, Program, *FAULT_TYPES)
 
     def __init__(self, bench: Bench, workload: Workload, claim: str, promise: str) -> None:
         self.bench = bench
@@ -87,8 +92,10 @@ class MachineEngine:
 
     def _hunt(self, hunt: Hunt) -> Trial:
         stage = Hunter(self._stage(), self.claim)
-        names = tuple(name for name, claim in NAMES.items() if self.promises[claim] is not None)
+        names = tuple(name for name, claim in FAULTS.items() if self.promises[claim] is not None)
         try:
+            from harness.explore.machine import machine_class, run_machine
+
             machine = machine_class(self.bench.adapter, names, lambda: stage)
             run_machine(machine, number=hunt.number, examples=hunt.examples, steps=hunt.steps)
         except Hanging as hanging:

@@ -117,8 +117,8 @@ def growth_bytes(call: Call) -> int:
     if call.group != kernel.WRITE or call.size_bytes < 0:
         return 0
     try:
-        size = real.fstat(call.descriptor).st_size
-        position = call.position if call.position >= 0 else real.lseek(call.descriptor, 0, os.SEEK_CUR)
+        size: int = real.fstat(call.descriptor).st_size
+        position: int = call.position if call.position >= 0 else real.lseek(call.descriptor, 0, os.SEEK_CUR)
     except OSError:
         return 0
     start = size if _appends(call.descriptor) else position
