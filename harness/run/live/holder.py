@@ -295,7 +295,7 @@ def crashed(trace: Trace, model: PersistenceModel, choice: int, seed: int) -> Cr
         event = damaged[-1] if model.survival is Survival.ONLY_SYNCED else damaged[0]
     known, begun = state.knowledge, len(trace.operations)
     knowledge = Knowledge(min(known.acknowledged, begun), min(known.begun, begun), known.synced)
-    texts = tuple(_text(trace, number) for number in damaged)
+    texts = tuple(text_of_event(trace, number) for number in damaged)
     return Crashed(state.image(), knowledge, site_of(trace, event), texts, count)
 
 
@@ -318,7 +318,8 @@ def _last_step(trace: Trace) -> int:
     return max(begins, default=0)
 
 
-def _text(trace: Trace, event: int) -> str:
+def text_of_event(trace: Trace, event: int) -> str:
+    """A call of a trace for a reader."""
     item = trace.events[event]
     where = f" (line {item.site.line} of {Path(item.site.file).name})" if item.site else ""
     return f"{item.call}({item.detail}){where}"

@@ -394,7 +394,7 @@ class StoreStage:
         self._recover(crash.image, self._admissible(promise, crash.knowledge))
 
     def _swallowed(self, claim: str) -> CallSite | None:
-        """The failed call behind an acknowledgement that this crash may disprove; at a power cut, only a failed sync."""
+        """The failed call behind an acknowledgement that this crash may disprove: a power cut, only a failed sync."""
         struck = self.segment.swallowed
         if struck is None or (claim == "power_loss" and struck.call not in _SYNCS):
             return None

@@ -36,15 +36,17 @@ class Saboteur:
         self.struck: list[Struck] = []
         self.seen = 0  # calls that could have failed
         self._error = ""
-        self._nth = 0
+        self._failing = range(0)
         self._name = ""
         self._room: int | None = None
         self._sites = CallSites()
         self.watch: Gate | None = None
 
-    def arm(self, error: str, nth: int, name: str = "") -> None:
-        """The `nth` call from now fails, of those that can fail with `error` and, if given, are called `name`."""
-        self._error, self._nth, self._name, self.seen = error, nth, name, 0
+    def arm(self, error: str, nth: int, name: str = "", times: int = 1) -> None:
+        """The `nth` call from now fails, of those that can fail with `error` and, if given, are called `name`; so do
+        the calls after it until `times` have."""
+        self._error, self._name, self.seen = error, name, 0
+        self._failing = range(nth, nth + times)
 
     def disarm(self) -> None:
         self._error = ""
@@ -59,19 +61,19 @@ class Saboteur:
         return taken
 
     def __call__(self, call: Call, make: Callable[..., Any]) -> Any:
-        if self._room is not None and call.group in GROUPS["ENOSPC"] and self._concerns(call):
+        if self._room is not None and call.group in GROUPS["ENOSPC"] and self.concerns(call):
             return self._limited(call, make)
-        if self._error and call.group in GROUPS[self._error] and self._concerns(call) and self._can_fail(call):
+        if self._error and call.group in GROUPS[self._error] and self.concerns(call) and self._can_fail(call):
             self.seen += 1
-            if self.seen == self._nth:
+            if self.seen in self._failing:
                 return self._fail(call, make)
         return make() if self.watch is None else self.watch(call, make)
 
-    def _concerns(self, call: Call) -> bool:
+    def concerns(self, call: Call) -> bool:
         return (call.path() + os.sep).startswith(self.directories)
 
     def _can_fail(self, call: Call) -> bool:
-        if self._name and call.name.removeprefix("file_") != self._name:
+        if self._name and plain_name(call.name) != self._name:
             return False
         if self._error == SHORT_WRITE:
             return call.size_bytes > 1
@@ -98,7 +100,13 @@ class Saboteur:
 
     def _note(self, call: Call, fault: str) -> None:
         where = self._sites.resolve(*call_site(3))
-        self.struck.append(Struck(where, call.name.removeprefix("file_"), fault))
+        self.struck.append(Struck(where, plain_name(call.name), fault))
+
+
+def plain_name(name: str) -> str:
+    """What a user calls a call, whether it is one of `os` or of a file object."""
+    plain = name.removeprefix("file_")
+    return {"readinto": "read", "readall": "read"}.get(plain, plain)
 
 
 def needs_room(call: Call) -> bool:
