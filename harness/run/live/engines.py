@@ -59,7 +59,9 @@ class EngineKind:
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages"),
-    "machine": EngineKind(MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True, missing=without_hypothesis),
+    "machine": EngineKind(
+        MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True, missing=without_hypothesis
+    ),
 }
 
 
