@@ -33,8 +33,9 @@ from harness.core.program import (
     offered_faults,
 )
 from harness.core.workload import Reopen
+from harness.run.live.breaking import Broken, Hanging
 from harness.run.live.hunting import without_hypothesis
-from harness.run.live.machine import Broken, Hanging, StoreStage
+from harness.run.live.machine import StoreStage
 from harness.run.skewing import skewed_clock
 from harness.run.testing import (
     NeverFired,

@@ -7,13 +7,17 @@ the contract promises; which operations, from what the adapter takes.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from hypothesis import Phase, Verbosity, seed, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from harness.core.adapter import supported_operations
@@ -219,12 +223,15 @@ def _is_full(self: Any) -> bool:
     return bool(self.full)
 
 
-def run_machine(machine: type[RuleBasedStateMachine], *, number: int, examples: int, steps: int) -> None:
-    """Run a machine with the seed `number`. Raises what its stage raises, shrunk.
+def run_machine(
+    machine: type[RuleBasedStateMachine], *, number: int, examples: int, steps: int, home: Path
+) -> None:
+    """Run a machine with the seed `number`. Raises what its stage raises, shrunk; Hypothesis writes to `home` only.
 
     Nothing is kept between runs and no health check is silenced; only the deadline of single examples is off, because
     a store that starts a process takes what it takes, and calls into it have a limit of their own.
     """
+    set_hypothesis_home_dir(home)
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,
@@ -236,4 +243,26 @@ def run_machine(machine: type[RuleBasedStateMachine], *, number: int, examples: 
         verbosity=Verbosity.quiet,
         phases=(Phase.generate, Phase.target, Phase.shrink),
     )
-    run_state_machine_as_test(seed(number)(machine), settings=chosen)
+    with _no_foreign_constants():
+        run_state_machine_as_test(seed(number)(machine), settings=chosen)
+
+
+@contextlib.contextmanager
+def _no_foreign_constants() -> Iterator[None]:
+    """Hypothesis also draws constants that it finds in the modules that happen to be loaded, in its newer versions.
+
+    Which those are differs from worker to worker, and the same seed has to give the same programs.
+    """
+    providers: Any = importlib.import_module("hypothesis.internal.conjecture.providers")
+    original = getattr(providers, "_get_local_constants", None)
+    if original is None:
+        yield
+        return
+    nothing = providers.Constants()
+    providers._get_local_constants = lambda: nothing
+    providers.CONSTANTS_CACHE.cache.clear()
+    try:
+        yield
+    finally:
+        providers._get_local_constants = original
+        providers.CONSTANTS_CACHE.cache.clear()

@@ -58,10 +58,12 @@ class Fault:
 
     def __init__(self, *, may_not_fire: bool) -> None:
         self.may_not_fire = may_not_fire
+        self._fired = 0
 
     @property
     def fired(self) -> int:
-        raise NotImplementedError
+        """How often it struck so far."""
+        return self._fired
 
     def require_fired(self) -> None:
         """Raise `NeverFired` if it should have and did not."""
@@ -245,11 +247,6 @@ class power_cut(Fault):
         self.limit = limit
         self.exhausted = False
         self.name = f"power cut under {self.model.name}"
-        self._fired = 0
-
-    @property
-    def fired(self) -> int:
-        return self._fired
 
     def __iter__(self) -> Iterator[Disk]:
         trace = self._recorded()
@@ -329,14 +326,9 @@ class killed_writer(Fault):
         self.nth = nth
         self.name = f"kill at call {nth}"
         self.acknowledged = 0
-        self._fired = 0
         with patched():
             self._kill(action)
         self.require_fired()
-
-    @property
-    def fired(self) -> int:
-        return self._fired
 
     def _kill(self, action: Callable[..., Any]) -> None:
         reader, writer = os.pipe()
@@ -424,11 +416,6 @@ class damaged(Fault):
         self.directory = _existing(directory)
         self.limit = limit
         self.seed = seed
-        self._fired = 0
-
-    @property
-    def fired(self) -> int:
-        return self._fired
 
     def __iter__(self) -> Iterator[DamagedCopy]:
         whole = scan(self.directory)

@@ -20,11 +20,15 @@ from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
-from harness.run.live.machine import Broken, Hanging, StoreStage, promises_of
+from harness.run.live.breaking import Broken, Hanging, promises_of
+from harness.run.live.machine import StoreStage
 from harness.run.live.values import Exhibit, Trial
+from harness.run.recovering import text_of_error
 
 #: Examples that may be spent on making a program shorter.
 SHRINKS = 60
+#: What Hypothesis raises where it could not draw enough; a machine that is overloaded may be the reason.
+_GIVEN_UP = ("FailedHealthCheck", "Unsatisfiable")
 _REHEARSED = 8
 
 
@@ -92,19 +96,22 @@ class MachineEngine:
 
     def _hunt(self, hunt: Hunt) -> Trial:
         stage = Hunter(self._stage(), self.claim)
+        home = self.bench.directory.parent / "hypothesis"  # it goes away with the run
         names = tuple(name for name, claim in FAULTS.items() if self.promises[claim] is not None)
         try:
             from harness.explore.machine import machine_class, run_machine
 
             machine = machine_class(self.bench.adapter, names, lambda: stage)
-            run_machine(machine, number=hunt.number, examples=hunt.examples, steps=hunt.steps)
+            run_machine(machine, number=hunt.number, examples=hunt.examples, steps=hunt.steps, home=home)
         except Hanging as hanging:
             return self._trial(stage.stage, hanging.broken)
         except UsageError as error:
             return Trial(0, unknown=str(error))
-        except Exception:  # what was found, or Hypothesis could not make it happen again: confirming will tell
-            if stage.best is None:
+        except Exception as error:  # what was found, or Hypothesis could not make it happen again
+            if stage.best is None and type(error).__name__ not in _GIVEN_UP:
                 raise
+            if stage.best is None:
+                stage.stage.unknown.append(f"Hypothesis gave up: {text_of_error(error)[:200]}")
         return _held(stage.stage) if stage.best is None else self._trial(stage.stage, stage.best)
 
     def _trial(self, stage: StoreStage, broken: Broken) -> Trial:

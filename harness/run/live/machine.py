@@ -15,7 +15,6 @@ After a crash everything that the disk holds counts as durable: a kernel may wri
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,69 +42,12 @@ from harness.judge.classify import Violation, classify
 from harness.judge.damage import Opening, judge_openings
 from harness.judge.oracle import Oracle, Window, window
 from harness.record.scan import scan
+from harness.run.live.breaking import Blame, Broken, Hanging, Segment, promises_of
 from harness.run.live.damage import oracle_for
 from harness.run.live.holder import TIME_LIMIT_S, Crashed, Died, Holder, Hung, Outcome
 from harness.run.live.values import Struck
 
 _SYNCS = ("fsync", "fdatasync", "sync")
-_CLAIMS = {
-    PowerCut: "power_loss",
-    KillWriter: "process_crash",
-    FailNextCall: "io_error",
-    FillDisk: "io_error",
-    FreeDisk: "io_error",
-    DamageFile: "corruption",
-}
-
-
-class Broken(AssertionError):
-    """A promise was broken. The message has the program that shows it, in the words of the adapter."""
-
-    def __init__(self, adapter: Any, blame: Blame, violation: Violation, program: Program, lines: tuple[str, ...]):
-        shown = "\n".join(f"    {line}" for line in program.source(adapter.__name__).splitlines())
-        super().__init__(
-            f"{blame.claim} is broken ({violation.kind}): {violation.sentence}"
-            f"{f' ({blame.site})' if blame.site else ''}\n\nfrom harness.testing import *\n\n{shown}"
-        )
-        self.blame = blame
-        self.violation = violation
-        self.program = program
-        self.lines = lines
-        self.before: Image | None = None
-        self.after: Image | None = None
-
-
-class Hanging(BaseException):
-    """A promise was broken by a call that did not return: no reason to try it again and again, so no `Exception`."""
-
-    def __init__(self, broken: Broken) -> None:
-        super().__init__(str(broken))
-        self.broken = broken
-
-
-@dataclass(frozen=True, slots=True)
-class Blame:
-    """The promise that the last fault is about, the call that it struck, and the persistence model."""
-
-    claim: str
-    site: CallSite | None = None
-    models: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Segment:
-    """What happened since the disk was last known whole.
-
-    `struck`: a call failed since then; `suspect`: since the store was last opened with nothing in its way.
-    """
-
-    operations: list[Any] = dataclasses.field(default_factory=list)
-    failed: set[int] = dataclasses.field(default_factory=set)
-    synced: int = 0
-    struck: bool = False
-    swallowed: Struck | None = None
-    suspect: bool = False
-    recovered: bool = False
 
 
 class StoreStage:
@@ -149,7 +91,7 @@ class StoreStage:
         self.blame: Blame | None = None
         self.history: tuple[Any, ...] = ()
         self.dubious: frozenset[int] = frozenset()
-        self.segment = _Segment()
+        self.segment = Segment()
         self.images: list[Image] = []
         self.before: Image | None = None
         self.after: Image | None = None
@@ -441,7 +383,7 @@ class StoreStage:
         failed = {len(self.history) + index for index in self.segment.failed}
         self.history = (*self.history, *self.segment.operations)[:count]
         self.dubious = frozenset(index for index in self.dubious | failed if index < count)
-        self.segment = _Segment(recovered=True)
+        self.segment = Segment(recovered=True)
         self.images.append(scan(self.directory))
 
     def _is_built_in(self) -> bool:
@@ -575,11 +517,6 @@ class StoreStage:
         became = f"raised {outcome.error}" if outcome.error else "acknowledged"
         faults = "".join(f"; {item.fault} in {item.call} ({item.site})" for item in outcome.struck[:3])
         self.lines.append(f"{call}  # {became}{faults}")
-
-
-def promises_of(contract: Contract) -> dict[str, str | None]:
-    """What a contract promises about the faults of a program, by claim."""
-    return {claim: getattr(contract, claim) for claim in dict.fromkeys(_CLAIMS.values())}
 
 
 def _picked(images: list[Image], seed: int, choice: int) -> tuple[Versions, Damage] | None:
