@@ -25,8 +25,9 @@ from harness.run.live.machine import StoreStage
 from harness.run.live.values import Exhibit, Trial
 from harness.run.recovering import text_of_error
 
-#: Examples that may be spent on making a program shorter.
-SHRINKS = 60
+#: Examples that Hypothesis may spend on making a program shorter, and programs tried after that, with less in each.
+SHRINKS = 25
+REDUCTIONS = 40
 #: What Hypothesis raises where it could not draw enough; a machine that is overloaded may be the reason.
 _GIVEN_UP = ("FailedHealthCheck", "Unsatisfiable")
 _REHEARSED = 8
@@ -112,7 +113,31 @@ class MachineEngine:
                 raise
             if stage.best is None:
                 stage.stage.unknown.append(f"Hypothesis gave up: {text_of_error(error)[:200]}")
-        return _held(stage.stage) if stage.best is None else self._trial(stage.stage, stage.best)
+        return _held(stage.stage) if stage.best is None else self._trial(stage.stage, self._reduced(stage.best))
+
+    def _reduced(self, broken: Broken) -> Broken:
+        """The same violation with fewer steps: halves are left out, then quarters, at last single steps."""
+        left = REDUCTIONS
+        size = max(1, len(broken.program.steps) // 2)
+        while size:
+            end = len(broken.program.steps)
+            while end > 0 and left > 0:
+                left -= 1
+                steps = broken.program.steps
+                shorter = self._again(broken, (*steps[: max(0, end - size)], *steps[end:]))
+                broken = shorter or broken
+                end -= size
+            size //= 2
+        return broken
+
+    def _again(self, broken: Broken, steps: tuple[Any, ...]) -> Broken | None:
+        try:
+            self._stage().play(Program(steps, broken.program.looking))
+        except Broken as found:
+            return found if _key(found) == _key(broken) and found.blame.claim == self.claim else None
+        except Hanging:
+            return None
+        return None
 
     def _trial(self, stage: StoreStage, broken: Broken) -> Trial:
         return Trial(

@@ -330,7 +330,9 @@ class StoreStage:
         name = "power cut" if claim == "power_loss" else "killed"
         self.struck.append(Struck(crash.site, "", name))
         swallowed = self._swallowed(claim)
-        self.blame = Blame(claim if swallowed is None else "io_error", crash.site, (model.name,))
+        self.blame = Blame(claim, crash.site, (model.name,))
+        if swallowed is not None:
+            self.blame = Blame("io_error", swallowed, (model.name,))
         self.lines.append(f"<{source(self.steps[-1])}: {_told(crash)}>")
         self.before, self.after = scan(self.directory), crash.image
         self._recover(crash.image, self._admissible(promise, crash.knowledge))
