@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,17 @@ def test_each_fault_finds_the_defect_that_it_is_for(repository: pytest.Pytester)
     result.assert_outcomes(passed=4, failed=4)
     failing = {line.split()[1].partition("::")[2] for line in result.outlines if line.startswith("FAILED")}
     assert failing == {"test_power[False]", "test_kill[False]", "test_failing[True]", "test_damage[False]"}
+
+
+def test_the_examples_of_the_documentation_run(repository: pytest.Pytester) -> None:
+    """All blocks of docs/PYTEST.md are one test module, and its tests pass."""
+    text = (Path(durability_harness_pytest.__file__).parent / "docs" / "PYTEST.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (repository.path / "test_document.py").write_text("\n\n".join(blocks))
+
+    result = repository.runpytest_subprocess("-p", "no:randomly")
+
+    assert result.ret == 0 and result.parseoutcomes()["passed"] >= 16
 
 
 def test_everything_is_put_back(repository: pytest.Pytester) -> None:
