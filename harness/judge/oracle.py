@@ -55,7 +55,7 @@ class Oracle:
         self.model = model
         self.operations = operations
         self.failed = frozenset(failed)
-        possible = _distinct(model, list(starts))[:BRANCH_LIMIT]
+        possible = distinct(model, list(starts))[:BRANCH_LIMIT]
         self.states: list[list[Any]] = [possible or [model.initial() if start is None else start]]
         for index, operation in enumerate(operations):
             self.states.append(self._after(index, operation))

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from harness.core.errors import UsageError
 from harness.core.scenario import Scenario
-from scenarios import clocks, damage, failing_calls, kills, nemesis, power_loss, process_crash, resources
+from scenarios import (
+    clocks,
+    damage,
+    failing_calls,
+    kills,
+    machine,
+    nemesis,
+    power_loss,
+    process_crash,
+    resources,
+)
 
 SCENARIOS: tuple[Scenario, ...] = (
     *process_crash.SCENARIOS,
@@ -15,6 +25,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *failing_calls.SCENARIOS,
     *clocks.SCENARIOS,
     *resources.SCENARIOS,
+    *machine.SCENARIOS,
 )
 
 

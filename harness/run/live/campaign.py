@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -53,8 +54,7 @@ class LiveFaults:
         self.campaign = campaign
         self.options: Options = campaign.options
         self.progress = progress
-        live = (item for item in scenarios if item.engine != CRASH_ENGINE)
-        self.scenarios = tuple(item for item in live if CAN_FORK or not ENGINES[item.engine].forks)
+        self.scenarios = tuple(item for item in scenarios if item.engine != CRASH_ENGINE)
         self.promises = promises(contract, survey=self.options.survey)
         self.contract = contract
         self.series: list[Series] = []
@@ -65,10 +65,7 @@ class LiveFaults:
         if not chosen_workloads(made, self.options.budget.live):
             return
         for scenario, claim, promise in self._tried():
-            chosen = chosen_workloads(made, self.options.budget.live, long=scenario.family == "long")
-            chosen = chosen[: scenario.most_workloads or None]
-            jobs = [self._job(scenario, claim, promise, workload) for workload in chosen]
-            series = Series(scenario, claim, promise, jobs)
+            series = Series(scenario, claim, promise, self._jobs(scenario, claim, promise, made))
             self.series.append(series)
             if self.campaign.out_of_time:
                 continue
@@ -89,11 +86,23 @@ class LiveFaults:
 
     def _lacking(self, kind: EngineKind) -> str:
         """Why an engine can't do anything here, or nothing: that says nothing about the claim."""
+        if kind.forks and not CAN_FORK:
+            return "this system has no fork(2)"
         if kind.mount_bytes and not self.campaign.private:
             return f"it takes a private file system ({self.campaign.refusal})"
         if kind.needs_power_loss and self.contract.power_loss is None:
             return "the contract promises nothing about a loss of power"
-        return ""
+        return kind.missing()
+
+    def _jobs(self, scenario: Scenario, claim: str, promise: str, made: Workloads) -> list[TrialsJob]:
+        live = self.options.budget.live
+        if not ENGINES[scenario.engine].hunts:
+            chosen = chosen_workloads(made, live, long=scenario.family == "long")
+            chosen = chosen[: scenario.most_workloads or None]
+            return [self._job(scenario, claim, promise, workload) for workload in chosen]
+        extra = {"examples": live.hunt_examples, "steps": live.hunt_steps}
+        hunts = (self._job(scenario, claim, promise, Workload(f"hunt {n}", ())) for n in range(live.hunts))
+        return [dataclasses.replace(job, extra={**extra, "hunt": n}) for n, job in enumerate(hunts)]
 
     def _job(self, scenario: Scenario, claim: str, promise: str, workload: Workload) -> TrialsJob:
         budget = self.options.budget

@@ -13,6 +13,7 @@ from harness.run.live.calls import CallsEngine
 from harness.run.live.clocks import ClockEngine
 from harness.run.live.damage import DamageEngine
 from harness.run.live.disks import MOUNT_BYTES, DisksEngine
+from harness.run.live.hunting import MachineEngine, without_hypothesis
 from harness.run.live.kills import KillEngine, RandomKillEngine
 from harness.run.live.leaks import LeakEngine
 from harness.run.live.nemesis import NemesisEngine
@@ -41,6 +42,10 @@ class Engine(Protocol):
         """What to say of a trial that hung or ended its process; nothing of it may be run again here."""
 
 
+def _nothing() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineKind:
     """How to make an engine of a kind, and how its workers differ from others.
@@ -50,7 +55,8 @@ class EngineKind:
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
     many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
-    `forks`: it needs fork(2).
+    `forks`: it needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
+    what this machine lacks for it, or nothing.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -62,6 +68,8 @@ class EngineKind:
     cost: int = 1
     needs_power_loss: bool = False
     forks: bool = False
+    hunts: bool = False
+    missing: Callable[[], str] = _nothing
 
 
 ENGINES: dict[str, EngineKind] = {
@@ -79,6 +87,9 @@ ENGINES: dict[str, EngineKind] = {
     "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
     "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),
     "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False),
+    "machine": EngineKind(
+        MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True, missing=without_hypothesis
+    ),
 }
 
 

@@ -25,7 +25,7 @@ class TrialExplorer:
         self, adapter: Any, directory: Path, materializer: Materializer, board: Board, job: TrialsJob
     ) -> None:
         self.job = job
-        self.bench = Bench(adapter, directory, materializer, board, job.seed)
+        self.bench = Bench(adapter, directory, materializer, board, job.seed, extra=job.extra)
         self.kind = ENGINES[job.engine]
         self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
         self.tried = Tried(job.name, deterministic=self.kind.deterministic)

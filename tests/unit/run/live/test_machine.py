@@ -1,0 +1,227 @@
+"""Programs of operations and faults on small stores: what breaks a promise is told, what keeps it is left alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Delete, Put, UsageError
+from harness.core.program import (
+    DamageFile,
+    FailNextCall,
+    FillDisk,
+    FreeDisk,
+    KillWriter,
+    PowerCut,
+    Program,
+    offered_faults,
+    source,
+)
+from harness.core.workload import Reopen
+from harness.record import install, uninstall
+from harness.run.live.breaking import Broken, Hanging
+from harness.run.live.machine import StoreStage
+from tests.stores import machined
+from tests.stores.machined import Careful
+
+A, B, C = Put("k1", "one"), Put("k2", "two"), Put("k1", "three")
+
+
+@pytest.fixture(autouse=True)
+def reading() -> Iterator[None]:
+    """Patches with those that read, for these tests only."""
+    uninstall()
+    install(reading=True)
+    yield
+    uninstall()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def broken(adapter: Any, directory: Path, *steps: Any, looking: bool = False, time_limit_s: float = 20.0) -> Broken:
+    """How `adapter` breaks a promise in a program."""
+    stage = StoreStage(adapter, directory, time_limit_s=time_limit_s)
+    with pytest.raises((Broken, Hanging)) as caught:
+        stage.play(Program(steps, looking))
+    assert stage.holder is None
+    found = caught.value
+    return found.broken if isinstance(found, Hanging) else found
+
+
+def some(adapter: Any, directory: Path, fault: Any, *steps: Any, choices: int = 40) -> Broken:
+    """The first choice of a fault, at the end of a program, that breaks a promise."""
+    for choice in range(choices):
+        stage = StoreStage(adapter, directory, time_limit_s=20.0)
+        try:
+            stage.play(Program((*steps, fault(choice))))
+        except Broken as found:
+            return found
+    raise AssertionError("no choice breaks a promise")
+
+
+def _cut(choice: int) -> PowerCut:
+    return PowerCut("strict", choice)
+
+
+def function(found: Broken) -> str:
+    assert found.blame.site is not None
+    return found.blame.site.function
+
+
+# --- defects -----------------------------------------------------------------------------------
+
+
+def test_a_power_cut_shows_what_was_not_synced(directory: Path) -> None:
+    """In the order of the crash states the first that shows it names the model and the line."""
+    found = some(machined.NoDirectorySync, directory, _cut, A)
+    assert (found.blame.claim, found.violation.kind) == ("power_loss", "lost_acknowledged")
+    assert found.blame.models == ("strict",)
+
+
+def test_a_swallowed_error_is_told_from_a_loss(directory: Path) -> None:
+    """The fsync failed, the operation returned, and a power cut disproves it: the call that failed is to blame."""
+    steps = (FailNextCall("EIO", 3), A)
+    failing = FailNextCall("EIO", 6)  # open, write, fsync, replace, open the directory, fsync it
+    found = some(machined.SwallowsSync, directory, _cut, failing, A)
+    assert (found.blame.claim, found.violation.kind) == ("io_error", "swallowed_error")
+    assert function(found) == "sync_directory"
+
+
+def test_a_full_disk_that_nobody_mentions(directory: Path) -> None:
+    """The operation returned, and after the disk was freed and the store reopened it is not there."""
+    found = broken(machined.SwallowsFull, directory, A, FillDisk(), B)
+    assert (found.blame.claim, found.violation.kind) == ("io_error", "swallowed_error")
+    assert function(found) == "Careful.write"
+
+
+def test_damage_that_nobody_notices(directory: Path) -> None:
+    """A wrong state without a word, blamed on the last read of the damaged bytes."""
+    found = some(machined.Trusting, directory, DamageFile, A, B)
+    assert (found.blame.claim, found.violation.kind) == ("corruption", "silent_corruption")
+    assert function(found) == "Trusting.read"
+
+
+def test_a_process_that_ends_over_damage(directory: Path) -> None:
+    found = some(machined.EndsWhenDamaged, directory, DamageFile, A)
+    assert (found.blame.claim, found.violation.kind) == ("corruption", "cannot_open")
+    assert "exit status 3" in found.violation.sentence
+
+
+def test_a_store_that_refuses_operations_after_a_crash(directory: Path) -> None:
+    for choice in range(12):
+        stage = StoreStage(machined.RefusesAfterCrash, directory)
+        try:
+            stage.play(Program((A, KillWriter(choice), B)))
+        except Broken as found:
+            assert (found.blame.claim, found.violation.kind) == ("process_crash", "not_writable")
+            return
+    raise AssertionError("it never refused")
+
+
+def test_a_second_opening_that_reads_something_else(directory: Path) -> None:
+    found = some(machined.Forgets, directory, KillWriter, A, B)
+    assert found.violation.kind in ("not_idempotent", "lost_acknowledged")
+
+
+def test_a_recovery_that_hangs_is_stopped(directory: Path) -> None:
+    """After the time limit; it is no `Exception`, so that nobody tries it again and again."""
+    found = broken(machined.Waits, directory, A, KillWriter(3), time_limit_s=0.5)
+    assert (found.blame.claim, found.violation.kind) == ("process_crash", "hang")
+    assert "0.5 s" in found.violation.sentence
+
+
+def test_a_program_tells_itself_as_python(directory: Path) -> None:
+    """What is printed is what was played: it can be pasted, and fails again."""
+    found = some(machined.Trusting, directory, DamageFile, Put("k1", "x" * 99), B)
+    text = str(found)
+    start = text.index("play(")
+    played: list[Any] = []
+    names = {"Trusting": machined.Trusting, "Put": Put, "DamageFile": DamageFile}
+    exec(text[start:], {**names, "play": lambda adapter, steps, **more: played.append((adapter, steps))})
+    assert played == [(machined.Trusting, found.program.steps)]
+    assert "'x' * 99" in text and "corruption is broken (silent_corruption)" in text
+
+
+# --- sound behaviour -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choice", [0, 3, 17, 101])
+def test_a_careful_store_holds_whatever_happens(directory: Path, choice: int) -> None:
+    """All faults, one after another and together; each of them fired."""
+    stage = StoreStage(Careful, directory)
+    steps = (
+        *(A, B, PowerCut("strict", choice), C, KillWriter(choice), Delete("k2"), DamageFile(choice)),
+        *(FailNextCall("EIO", 1 + choice % 5), A, Reopen(), FailNextCall("short write", 1), B, Reopen()),
+        *(FillDisk(), C, Reopen(), B, FreeDisk(), Reopen(), A, FillDisk(), B, PowerCut("strict", choice)),
+    )
+    stage.play(Program(steps, looking=choice % 2 == 0))
+    assert not stage.unknown and stage.fired >= 6
+    assert {"power cut", "killed", "EIO", "ENOSPC", "short write"} <= {item.fault for item in stage.struck}
+
+
+def test_what_a_store_never_took_is_no_defect(directory: Path) -> None:
+    """It refuses the key without any crash as well: the same operations are tried without faults."""
+    stage = StoreStage(machined.Refuses, directory)
+    stage.play(Program((A, KillWriter(0), A, B)))
+    assert stage.refused
+
+
+def test_a_fault_without_a_promise_is_left_out(directory: Path) -> None:
+    stage = StoreStage(machined.Refuses, directory)  # promises about kills only
+    stage.play(Program((A, PowerCut("strict", 0), FailNextCall(), A, FillDisk(), A, DamageFile())))
+    assert stage.fired == 0
+
+
+def test_a_store_that_cannot_run_is_no_finding(directory: Path) -> None:
+    stage = StoreStage(machined.Undone, directory)
+    stage.play(Program((A, KillWriter(0))))
+    assert stage.fired == 0 and "without any fault" in stage.unknown[0]
+
+
+def test_nothing_is_left_behind(directory: Path) -> None:
+    """No process, no descriptor, whatever came of it."""
+    before = set(os.listdir("/proc/self/fd"))
+    broken(machined.SwallowsFull, directory, A, FillDisk(), B)
+    StoreStage(Careful, directory).play(Program((A, KillWriter(0))))
+    assert set(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_the_same_program_gives_the_same(directory: Path) -> None:
+    """Violation, site and crash state."""
+    steps = (A, B, C)
+    cuts = [some(machined.NoDirectorySync, directory, _cut, *steps) for _ in "ab"]
+    assert cuts[0].program == cuts[1].program and str(cuts[0]) == str(cuts[1])
+
+
+# --- input ---------------------------------------------------------------------------------------
+
+
+def test_bad_input_is_one_sentence(directory: Path) -> None:
+    for make, message in (
+        (lambda: FailNextCall("EWHAT"), "there is no error 'EWHAT'"),
+        (lambda: FailNextCall(nth=0), "counted from 1"),
+        (lambda: offered_faults(Careful.contract, ("earthquake",)), "there is no fault 'earthquake'"),
+        (lambda: StoreStage(Careful, directory).play(Program((A, PowerCut("ext5")))), "there is no persistence model"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            make()
+
+
+def test_only_what_is_promised_is_offered() -> None:
+    assert offered_faults(machined.Refuses.contract) == ("kill",)
+    assert offered_faults(Careful.contract) == ("power_cut", "kill", "failing_call", "full_disk", "damage")
+
+
+def test_values_are_written_as_python() -> None:
+    for value in (A, Put("a" * 50, "b"), (1,), (), [A, {"x": (1, 2)}], {"k": None}, "it's"):
+        assert eval(source(value), {"Put": Put}) == value
