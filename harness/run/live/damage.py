@@ -71,12 +71,14 @@ class DamageEngine:
         return not opening.error and not opening.answer and len(self.oracle.operations) in opening.matches
 
     def faults(self) -> Iterator[Damage]:
+        """Those of all files that matter most come first."""
         if not self.correct:
             return
-        for file in self.versions.values():
-            for damage in injury.damages(file, self.bench.seed):
-                if self._concerns(file, injury.damaged_content(file, damage)):
-                    yield damage
+        for damages in (injury.telling_damages, injury.damages_everywhere):
+            for file in self.versions.values():
+                for damage in damages(file, self.bench.seed):
+                    if self._concerns(file, injury.damaged_content(file, damage)):
+                        yield damage
 
     def _concerns(self, file: Versions, content: bytes | None) -> bool:
         """Whether this damage is one that the claim is about."""
@@ -125,11 +127,12 @@ class DamageEngine:
                 state = self.bench.call(reading, read_state, adapter, store)
                 matches = self.oracle.matches(state)
                 answer = self._contradiction(adapter, store, max(matches, default=-1))
+                signal = signals.count > 0  # who has read by now must know by now
                 step = closing
                 self.bench.call(closing, adapter.close, store)
             except BaseException as error:
                 return self._raised(step, error, signals.count > 0)
-        return Opening(state, matches, signals.count > 0, answer=answer)
+        return Opening(state, matches, signal, answer=answer)
 
     def _raised(self, step: Step, error: BaseException, signal: bool) -> Opening:
         declared = isinstance(error, self.bench.contract.errors)
@@ -158,11 +161,22 @@ class DamageEngine:
         opening = self._opening_after(following)
         if opening is None or opening.error:
             return None if opening is None else judge_openings(self.oracle, [opening], repaired=False)
-        expected = self.oracle.following(count, following)
-        if any(self.oracle.model.equal(opening.state, state) for state in expected) or opening.signal:
+        if self._continues(opening, count, following):
             return None
         names = ", ".join(describe(operation) for operation in following)
         return Violation("not_writable", f"{names} returned, and reading again gives {describe(opening.state)}")
+
+    def _continues(self, opening: Opening, count: int, following: tuple[Any, ...]) -> bool:
+        """Whether the new operations are there; or, with a signal, some first ones of all operations."""
+        if opening.signal and opening.matches:
+            return True
+        fewest = 0 if opening.signal else len(following)
+        expected = [
+            state
+            for number in range(fewest, len(following) + 1)
+            for state in self.oracle.following(count, following[:number])
+        ]
+        return any(self.oracle.model.equal(opening.state, state) for state in expected)
 
     def _opening_after(self, following: tuple[Any, ...]) -> Opening | None:
         """Write, close and read again; `None` where the store refuses to be written to, which it may."""

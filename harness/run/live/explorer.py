@@ -46,7 +46,8 @@ class TrialExplorer:
     def _all(self, engine: Any) -> None:
         faults = list(engine.faults()) if self.job.only is None else [self.job.only]
         self.tried.planned = len(faults)
-        for unit, fault in enumerate(_spread(faults, self.left), 1):
+        first = self.left // 2 if self.kind.best_first else 0
+        for unit, fault in enumerate(_spread(faults, self.left, first), 1):
             if self._is_over():
                 self.tried.exhausted = False
                 return
@@ -93,8 +94,9 @@ def _key(struck: Struck, trial: Trial) -> StruckKey:
     return (*place, struck.call, struck.fault, "held" if trial.violation is None else "broke")
 
 
-def _spread(faults: list[Any], most: int) -> list[Any]:
-    """At most so many faults, from all parts of the list; all of them where they are few enough."""
+def _spread(faults: list[Any], most: int, first: int = 0) -> list[Any]:
+    """At most so many faults: the `first` ones, and the rest from all parts of the list; all where they fit."""
     if len(faults) <= most:
         return faults
-    return [faults[number * len(faults) // most] for number in range(most)]
+    head, tail, left = faults[:first], faults[first:], most - first
+    return head + [tail[number * len(tail) // left] for number in range(left)]
