@@ -33,6 +33,7 @@ from harness.run.outputs import annotate, require_file, require_writable, write_
 from harness.run.progress import shown_progress
 from harness.run.replaying import replay
 from harness.run.scenarios import SCENARIOS, selected
+from harness.run.store_coverage import require_coverage, with_coverage
 from harness.run.survey import survey
 
 REFERENCE_ADAPTERS = (
@@ -131,6 +132,9 @@ def _certify_parser(parser: argparse.ArgumentParser) -> None:
         "--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the certificate, or a list of them")
+    parser.add_argument(
+        "--coverage", action="store_true", help="branch coverage of the store, in a small run of its own"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
     _common(parser)
     parser.set_defaults(command=_certify)
@@ -181,6 +185,8 @@ def _options(arguments: argparse.Namespace, reports: Path | None) -> Options:
 def _certify(arguments: argparse.Namespace) -> int:
     options = _options(arguments, arguments.reports)
     selected(options.scenarios)
+    if arguments.coverage:
+        require_coverage()
     require_writable(arguments.reports)
     if arguments.json is not None:
         require_file(arguments.json)
@@ -190,6 +196,8 @@ def _certify(arguments: argparse.Namespace) -> int:
         try:
             with shown_progress(spec) as progress:
                 certificate = certify_adapter(spec, options, progress)
+                if arguments.coverage:
+                    certificate = with_coverage(certificate, spec, options, progress)
         except Exception as error:  # one adapter less, and the others still count
             statuses.append(_complain(error))
             continue
@@ -211,7 +219,8 @@ def _survey(arguments: argparse.Namespace) -> int:
     print(f"{result.store}: the strongest contract that was not refuted\n\n    {result.contract()}\n")
     for row in result.rows:
         verdict = row.promise or "nothing"
-        why = f"; more was refuted by {row.refuted_by}" if row.refuted_by else ""
+        more = "more was refuted" if row.promise else "refuted"
+        why = f"; {more} by {row.refuted_by}" if row.refuted_by else ""
         print(f"  {row.model:14} {'unknown: ' + row.unknown if row.unknown else verdict + why}")
     print(f"\n  not tried: {', '.join(result.untested)}")
     return 0

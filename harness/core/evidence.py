@@ -15,6 +15,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.coverage import FaultCoverage
 from harness.core.errors import UsageError
 from harness.core.trace import CallSite
 from harness.core.verdict import Verdict, merge
@@ -155,6 +156,13 @@ class ClaimResult:
     reasons: tuple[str, ...] = ()
 
 
+#: Fields that depend on the machine or the moment, or repeat what the evidence says.
+_NOT_REPRODUCIBLE = (
+    *("issued_at", "environment", "seconds", "zoo", "adapter", "notes", "not_exercised"),
+    *("fault_coverage", "coverage"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """All evidence about one store, and what follows from it. It never says "safe"."""
@@ -175,6 +183,8 @@ class Certificate:
     models: dict[str, Any] = field(default_factory=dict)
     zoo: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    fault_coverage: FaultCoverage | None = None
+    coverage: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -188,7 +198,7 @@ class Certificate:
         names of temporary files in a story, time stamps in contents, the path of the adapter.
         """
         document = self._document()
-        for name in ("issued_at", "environment", "seconds", "zoo", "adapter", "notes", "not_exercised"):
+        for name in _NOT_REPRODUCIBLE:
             document.pop(name)
         for finding in document["findings"]:
             for name in ("story", "counterexample", "summary", "replay"):

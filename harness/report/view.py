@@ -141,7 +141,7 @@ def model_bars(evidence: Iterable[Evidence]) -> tuple[ModelBar, ...]:
 
 def _bar(name: str, numbers: tuple[int, int, int], largest: int) -> ModelBar:
     generated, distinct, judged = (round(100 * number / largest, 2) for number in numbers)
-    return ModelBar(name or "no model", *numbers, generated, distinct, judged)
+    return ModelBar(name or "live faults", *numbers, generated, distinct, judged)
 
 
 def bounds_text(bounds: Mapping[str, Any]) -> str:

@@ -101,7 +101,11 @@ class Campaign:
             memory_bytes=MEMORY_BYTES,
             isolation=isolation,
             mount_bytes=mount_bytes or MOUNT_BYTES,
-            extra={"separate": not self.private, "reading": task == "try_faults"},
+            extra={
+                "separate": not self.private,
+                "reading": task == "try_faults",
+                "coverage": self.options.coverage,
+            },
         )
 
     def _pool(self, task: str, isolation: str = "warm", mount_bytes: int = 0) -> Pool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import harness
 from harness.core.contract import Contract
+from harness.core.coverage import FaultCoverage
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
 from harness.core.operations import describe
@@ -25,6 +26,7 @@ from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
 from harness.record.callsite import is_store_file
 from harness.run.campaign import Campaign, Progress, Silent
+from harness.run.coverage import fault_coverage
 from harness.run.environment import environment, file_system_of
 from harness.run.exploring import ExploreJob, Found, Plan
 from harness.run.findings import Case
@@ -155,7 +157,7 @@ class Run:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _record(self, made: Workloads) -> None:
-        families = [name for name in _FAMILIES if any(item.family == name for item in self.scenarios)]
+        families = [name for name in _FAMILIES if any(item.family == name for item in self.all_scenarios)]
         todo = [(name, workload) for name in families for workload in made.family(name)]
         if not self.plans:
             todo = todo[:1]  # nothing to crash, but the adapter must be able to run
@@ -316,8 +318,15 @@ class Run:
             not_exercised=self._not_exercised(),
             models={plan.model.name: _model(plan.model) for plan in self.plans},
             zoo=zoo_record(),
+            fault_coverage=self._fault_coverage(findings),
             seconds=round(seconds, 3),
         )
+
+    def _fault_coverage(self, findings: tuple[Finding, ...]) -> FaultCoverage:
+        """Where faults struck; of traces that weren't explored nothing counts."""
+        files = (item.trace_file for family in self.families.values() for _, item in family.trusted if family.explored)
+        broken = [finding.call_site for finding in findings if finding.persistence_models]
+        return fault_coverage(self.live.struck(), map(self.campaign.trace, files), broken, self.adapter)
 
     def _all_notes(self) -> tuple[str, ...]:
         notes = list(self.notes)

@@ -61,7 +61,10 @@ def _cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of `harness certify`. `time_limit_s` is for one call into the store."""
+    """Options of `harness certify`. `time_limit_s` is for one call into the store.
+
+    `coverage` makes workers measure branch coverage: a folder for the data, then the files to measure.
+    """
 
     profile: str = "standard"
     scenarios: tuple[str, ...] = ()
@@ -71,6 +74,7 @@ class Options:
     reports: Path | None = None
     resume: bool = False
     survey: bool = False
+    coverage: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:

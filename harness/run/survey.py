@@ -9,13 +9,16 @@ from harness.core.persistence import POWER_LOSS_PRESETS
 from harness.run.campaign import Progress
 from harness.run.certify import Run
 from harness.run.exploring import Plan
+from harness.run.live.campaign import SURVEYED
+from harness.run.live.values import LiveFound
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.options import Options
 
 
 @dataclass(frozen=True, slots=True)
 class Strongest:
-    """For one persistence model: the strongest promise that was not refuted, and what refuted the next."""
+    """For one persistence model, or the claim that live faults tried: the strongest promise that was not refuted, and
+    what refuted the next."""
 
     model: str
     claim: str
@@ -42,6 +45,8 @@ class Survey:
         parts = [f"process_crash={(crash.promise if crash else None)!r}", f"power_loss={best!r}"]
         if best is not None:
             parts.append(f"power_loss_models={models!r}")
+        live = {row.claim: None if row.unknown else row.promise for row in self.rows if row.claim in SURVEYED}
+        parts.extend(f"{claim}={promise!r}" for claim, promise in live.items())
         parts.extend(f"{claim}=None" for claim in self.untested if claim != "writers")
         return f"Contract({', '.join(parts)})"
 
@@ -63,7 +68,31 @@ def _strongest(run: Run) -> Survey:
         broken.setdefault(found.model, {}).setdefault(found.promise, where)
     blind = [reason for family in run.families.values() for reason in (*family.blind, *family.hidden_syncs)]
     rows = [_row(plan, broken.get(plan.model.name, {}), blind[0] if blind else "") for plan in run.plans]
-    return Survey(run.adapter.name, tuple(rows), ("io_error", "corruption", "writers"))
+    live = _live_rows(run)
+    tried = {row.claim for row in live}
+    untested = tuple(claim for claim in (*SURVEYED, "writers") if claim not in tried)
+    return Survey(run.adapter.name, (*rows, *live), untested)
+
+
+def _live_rows(run: Run) -> list[Strongest]:
+    """What live faults left standing, claim by claim."""
+    rows = []
+    for claim, promised in SURVEYED.items():
+        series = [item for item in run.live.series if item.scenario.claim == claim]
+        if not series:
+            continue
+        broken = {item.promise: _told(found) for item in series for found in item.found}
+        fired = any(tried.fired for item in series for tried in item.tried)
+        held = next((promise for promise in promised if promise not in broken), None)
+        stronger = promised[: promised.index(held)] if held else promised
+        refuted_by = broken[stronger[-1]] if stronger else ""
+        rows.append(Strongest(claim, claim, held, refuted_by, "" if fired else "no fault fired"))
+    return rows
+
+
+def _told(found: LiveFound) -> str:
+    kind, site = found.key
+    return kind if found.trial.site is None else f"{kind} at {site}"
 
 
 def _row(plan: Plan, broken: dict[str, str], blind: str) -> Strongest:

@@ -14,6 +14,7 @@ from typing import Any
 from harness.core.errors import UsageError
 from harness.crash.materialize import Materializer
 from harness.record import install
+from harness.run import measuring
 from harness.run.exploring import Explored, ExploreJob, Explorer
 from harness.run.judging import Judged, JudgeJob, judge_again
 from harness.run.live.explorer import TrialExplorer
@@ -35,6 +36,8 @@ class Context:
 
 
 def prepare(setup: Setup) -> Context:
+    if measured := setup.extra.get("coverage"):
+        measuring.begin(measured[0], tuple(measured[1:]))
     install(reading=bool(setup.extra.get("reading")))
     adapter, misuse = _loaded(setup.adapter)
     directory = Path(setup.directory)
@@ -54,11 +57,15 @@ def _loaded(spec: str) -> tuple[Any, str]:
 def record_one(context: Context, job: RecordJob, board: Board) -> Recorded:
     if context.misuse:
         return Recorded(job.workload.name, job.trace_file, misuse=context.misuse)
-    return record(context.adapter, context.directory, board, job)
+    recorded = record(context.adapter, context.directory, board, job)
+    measuring.save()
+    return recorded
 
 
 def explore(context: Context, job: ExploreJob, board: Board) -> Explored:
-    return Explorer(context.adapter, context.directory, context.materializer, board, job).run()
+    explored = Explorer(context.adapter, context.directory, context.materializer, board, job).run()
+    measuring.save()
+    return explored
 
 
 def judge_one(context: Context, job: JudgeJob, board: Board) -> Judged:
@@ -66,4 +73,6 @@ def judge_one(context: Context, job: JudgeJob, board: Board) -> Judged:
 
 
 def try_faults(context: Context, job: TrialsJob, board: Board) -> Tried:
-    return TrialExplorer(context.adapter, context.directory, context.materializer, board, job).run()
+    tried = TrialExplorer(context.adapter, context.directory, context.materializer, board, job).run()
+    measuring.save()
+    return tried

@@ -18,7 +18,12 @@ from harness.run.live.engines import ENGINES
 from harness.run.live.values import LiveFound, StruckKey, TrialsJob, Tried
 from harness.run.options import LiveExtent, Options
 
-_DAMAGE = ("corruption", "rollback")
+#: What a survey tries, the strongest promise first.
+SURVEYED: dict[str, tuple[str, ...]] = {
+    "io_error": ("fails_cleanly",),
+    "corruption": ("repaired", "detected"),
+    "rollback": ("detected",),
+}
 
 
 @dataclass(slots=True)
@@ -52,10 +57,9 @@ class LiveFaults:
     def run(self, made: Workloads) -> None:
         """Try everything, scenario by scenario."""
         chosen = chosen_workloads(made, self.options.budget.live)
-        for scenario in self.scenarios:
-            promise = self.promises.get(scenario.claim)
-            if promise is None or not chosen:
-                continue
+        if not chosen:
+            return
+        for scenario, promise in self._tried():
             series = Series(scenario, promise, [self._job(scenario, promise, workload) for workload in chosen])
             self.series.append(series)
             if self.campaign.out_of_time:
@@ -63,10 +67,15 @@ class LiveFaults:
             self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
             series.tried = self.campaign.try_faults(series.jobs, resumable=True)
 
+    def _tried(self) -> Iterator[tuple[Scenario, str]]:
+        for scenario in self.scenarios:
+            for promise in self.promises.get(scenario.claim, ()):
+                yield scenario, promise
+
     def _job(self, scenario: Scenario, promise: str, workload: Workload) -> TrialsJob:
         budget = self.options.budget
         return TrialsJob(
-            f"{scenario.name} {workload.name}",
+            f"{scenario.name} {promise} {workload.name}",
             scenario.engine,
             scenario.claim,
             promise,
@@ -114,12 +123,16 @@ class LiveFaults:
         return total
 
 
-def promises(contract: Contract, *, survey: bool) -> dict[str, str | None]:
-    """What live faults may try to break: the promises of the contract, or all there are."""
+def promises(contract: Contract, *, survey: bool) -> dict[str, tuple[str, ...]]:
+    """What live faults may try to break, by claim: what the contract says, or all there is, the strongest first.
+
+    A survey learns what a store keeps over the death of its process from crash states alone.
+    """
     if survey:
-        return {"process_crash": "acknowledged", "io_error": "fails_cleanly", **dict.fromkeys(_DAMAGE, "detected")}
-    names = ("process_crash", "io_error", "corruption", "rollback")
-    return {name: getattr(contract, name) for name in names}
+        return SURVEYED
+    names = ("process_crash", "power_loss", "io_error", "corruption", "rollback")
+    given = {name: getattr(contract, name) for name in names}
+    return {name: (promise,) for name, promise in given.items() if promise is not None}
 
 
 def chosen_workloads(made: Workloads, extent: LiveExtent) -> list[Workload]:

@@ -17,7 +17,7 @@ from harness.core.operations import Append, Get, Load, Put, PutMany, Read, Save,
 from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Workload
 from harness.inject import damage as injury
-from harness.inject.damage import Damage, Versions
+from harness.inject.damage import Damage, DamageKind, Versions
 from harness.judge.classify import Violation
 from harness.judge.damage import Opening, judge_openings
 from harness.judge.oracle import Oracle
@@ -36,7 +36,7 @@ _PROBED_KEYS = 6
 class DamageEngine:
     """Tries damages for the claims "corruption" and "rollback"."""
 
-    fault_types = (Damage, injury.DamageKind)
+    fault_types = (Damage, DamageKind)
 
     def __init__(self, bench: Bench, workload: Workload, claim: str, promise: str) -> None:
         self.bench = bench
@@ -44,6 +44,7 @@ class DamageEngine:
         self.claim = claim
         self.repairs = promise == "repaired"
         self.images: list[Image] = []
+        self.located: set[tuple[str, DamageKind]] = set()
 
     def rehearse(self) -> str:
         """Run the workload without any fault; why nothing can be tried, or nothing."""
@@ -97,11 +98,20 @@ class DamageEngine:
             violation = self._written(openings)
         promise = "repaired" if repaired else "detected"
         if violation is None:
-            return Trial(1, promise=promise)
+            return Trial(1, struck=self._located_once(image, file, content, damage), promise=promise)
         left = scan(self.bench.directory)
         site, struck = self._last_read(image, file, content, damage)
         exhibit = self._exhibit(damage, image, left, violation.sentence, openings)
         return Trial(1, violation, site, exhibit, struck, promise)
+
+    def _located_once(
+        self, image: Image, file: Versions, content: bytes | None, damage: Damage
+    ) -> tuple[Struck, ...]:
+        """Where the store met the damage, asked once for each file and kind: for fault coverage."""
+        if (file.path, damage.kind) in self.located:
+            return ()
+        self.located.add((file.path, damage.kind))
+        return self._last_read(image, file, content, damage)[1]
 
     def ended(self, damage: Damage, violation: Violation) -> Trial:
         content = injury.damaged_content(self.versions[damage.path], damage)
@@ -214,7 +224,7 @@ class DamageEngine:
             lines=(*self.client.lines, "close()", f"<damage: {damage.describe()}>"),
             told=f"All {len(self.client.operations)} operations were acknowledged, and the store was closed.",
             called="Nothing was running when the damage happened.",
-            reached=f"Then {damage.describe()}.",
+            reached=f"At rest: {damage.describe()}.",
             found=". ".join((f"{sentence[:1].upper()}{sentence[1:]}", *reports)) + ".",
             expected=f"It should have read {_short(complete)}, or said that something is wrong.",
             before=self.images[-1],

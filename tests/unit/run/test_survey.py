@@ -43,7 +43,8 @@ def test_what_could_not_be_seen_is_unknown() -> None:
     """And the contract does not promise it."""
     result = surveyed(spec("Database"))
 
-    assert all("sqlite3" in row.unknown for row in result.rows)
+    crashes = [row for row in result.rows if row.claim in ("process_crash", "power_loss")]
+    assert crashes and all("sqlite3" in row.unknown for row in crashes)
     assert result.contract().startswith("Contract(process_crash=None, power_loss=None")
 
 
@@ -56,11 +57,13 @@ def test_a_contract_is_a_line_of_python() -> None:
         Strongest("btrfs", "power_loss", "acknowledged", "", "sqlite3"),
     )
 
-    line = Survey("s", rows, ("io_error", "corruption", "writers")).contract()
+    live = (Strongest("corruption", "corruption", "detected", "x"), Strongest("rollback", "rollback", None, "y"))
+
+    line = Survey("s", (*rows, *live), ("io_error", "writers")).contract()
 
     assert line == (
         "Contract(process_crash='acknowledged', power_loss='acknowledged', power_loss_models=('ext4',), "
-        "io_error=None, corruption=None)"
+        "corruption='detected', rollback=None, io_error=None)"
     )
 
 
@@ -79,3 +82,13 @@ def test_a_path_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(Path(spec("Sound", "honest.py")).parent)
 
     assert surveyed("honest.py:Sound").store == "sound"
+
+
+def test_damage_is_surveyed_too() -> None:
+    """A store without a checksum detects nothing; what live faults refuted is no part of the contract."""
+    result = surveyed(spec("InPlace", "honest.py"))
+
+    rows = {row.claim: row for row in result.rows}
+    assert rows["corruption"].promise is None and rows["corruption"].refuted_by.startswith("silent_corruption")
+    assert rows["rollback"].promise is None
+    assert "corruption=None" in result.contract() and "corruption" not in result.untested
