@@ -33,7 +33,8 @@ def encode(position: int, record: str) -> bytes:
 
 def frames(data: bytes) -> list[bytes]:
     """The frames before the first header that does not verify; the last of them may be cut short."""
-    found, start = [], 0
+    found: list[bytes] = []
+    start = 0
     while len(data) >= start + HEADER_BYTES:
         fields, checksum = data[start : start + FIELDS.size], data[start + FIELDS.size : start + HEADER_BYTES]
         length, position, _ = FIELDS.unpack(fields)
@@ -48,7 +49,7 @@ def is_sound(frame: bytes) -> bool:
     """Whether the record of a frame is what its header says."""
     length, _, checksum = FIELDS.unpack_from(frame)
     content = frame[HEADER_BYTES:]
-    return len(content) == length and zlib.crc32(content) == checksum
+    return bool(len(content) == length and zlib.crc32(content) == checksum)
 
 
 class TailLog:
