@@ -156,6 +156,24 @@ def _first_differences(file: Versions) -> set[int]:
 # --- what they do -------------------------------------------------------------------------------
 
 
+def applies(file: Versions, damage: Damage) -> bool:
+    """Whether this damage changes this file, which need not be the one that it was made for."""
+    size, number = len(file.now), damage.length
+    match damage.kind:
+        case DamageKind.FLIP | DamageKind.CUT:
+            return damage.where < size
+        case DamageKind.ZERO_PAGE:
+            return any(file.now[damage.where : damage.where + PAGE_BYTES])
+        case DamageKind.STALE_PAGE:
+            known = number < len(file.earlier) and damage.where < size
+            return known and _stale(file, damage.where, number) != file.now
+        case DamageKind.DUPLICATED_TAIL:
+            return 0 < number <= size
+        case DamageKind.OLDER_VERSION:
+            return number < len(file.earlier)
+    return True
+
+
 def damaged_content(file: Versions, damage: Damage) -> bytes | None:
     """The file after the damage; `None` if it is gone."""
     now = file.now
