@@ -48,7 +48,7 @@ RANKED_FILES = 8
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What the client knew at a crash point: operations acknowledged (or failed), begun, and synced."""
+    """What clients knew at a crash point: operations acknowledged (or failed, or shown by a read), begun, synced."""
 
     acknowledged: int = 0
     begun: int = 0
@@ -242,7 +242,7 @@ class Enumerator:
         """
         if event.marker is not None:
             learned = learn(knowledge, event, self.trace)
-            interesting = event.marker.kind in (MarkerKind.ACKNOWLEDGE, MarkerKind.FAIL)
+            interesting = event.marker.kind in (MarkerKind.ACKNOWLEDGE, MarkerKind.FAIL, MarkerKind.OBSERVE)
             if interesting or learned != knowledge:
                 yield _Point(disk, index, learned, event.operation, skip=not interesting)
             return
@@ -492,6 +492,9 @@ def learn(knowledge: Knowledge, event: IoEvent, trace: Trace) -> Knowledge:
             settled = max(knowledge.acknowledged, marker.operation + 1)
             synced = settled if isinstance(trace.operations[marker.operation], Sync) else knowledge.synced
             return Knowledge(settled, knowledge.begun, synced)
+        case MarkerKind.OBSERVE:  # whoever was answered by a read has been told as well
+            owed = max(knowledge.acknowledged, marker.operation + 1)
+            return Knowledge(owed, knowledge.begun, knowledge.synced)
         case MarkerKind.FAIL:
             return Knowledge(marker.operation + 1, knowledge.begun, knowledge.synced)
     return knowledge

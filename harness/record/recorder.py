@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,18 @@ class Recorder:
 
     `base` is the image that the directory was made from: then the trace speaks of its inode
     numbers. Without it the directory is read at `start`. One recorder at a time in a process.
+
+    `before_sync` is called right before each call that makes data durable while an operation is in
+    progress, in the thread that is about to make it: the last moment at which others may see too much.
     """
 
-    def __init__(self, root: Path, base: Image | None = None) -> None:
+    def __init__(
+        self, root: Path, base: Image | None = None, *, before_sync: Callable[[], None] | None = None
+    ) -> None:
         self._directory = os.path.abspath(root)
         self._root = os.path.realpath(root)
         self._base = base
+        self._before_sync = before_sync
         self._session: Session | None = None
         self._unpatched: list[str] = []
 
@@ -46,7 +52,7 @@ class Recorder:
             raise UsageError(f"There is no directory {self._directory} to record: create it first.")
         patches.install()
         self._unpatched = patches.rebind()
-        session = Session(self._root, self._base)
+        session = Session(self._root, self._base, self._before_sync)
         with _STARTING:
             if TAP.session is not None:
                 raise UsageError("Another recorder is active in this process: stop it first.")

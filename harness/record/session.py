@@ -17,6 +17,7 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from harness.core.trace import Image, MarkerKind
@@ -66,7 +67,9 @@ _YIELD = time.sleep
 class Session:
     """What is known while a recording runs."""
 
-    def __init__(self, root: str, base: Image | None) -> None:
+    def __init__(
+        self, root: str, base: Image | None, before_sync: Callable[[], None] | None = None
+    ) -> None:
         self.ids = Identities(root, base)
         self.lock = real.RLock()
         self._acquire, self._release = self.lock.acquire, self.lock.release
@@ -76,6 +79,7 @@ class Session:
         self._current = _Current()
         self._running: list[int] = []
         self._latest = -1
+        self._notify = before_sync
 
     # --- the log ---------------------------------------------------------------------------
 
@@ -175,6 +179,8 @@ class Session:
 
     def write(self, call: str, descriptor: int, do: Any, target: Any, data: Any) -> Any:
         """`do(target, data)` writes to `descriptor`, at its position."""
+        if self._notify is not None:
+            self._before_durable_write(descriptor)
         self._acquire()  # as a `with` it would take twice as long
         try:
             handle = self.handles.get(descriptor) or self.describe(descriptor)
@@ -206,6 +212,8 @@ class Session:
     def write_vector(self, call: str, do: Any, arguments: tuple[Any, ...]) -> Any:
         """writev, pwrite or pwritev: `arguments` are those of the call, descriptor first."""
         descriptor = arguments[0]
+        if self._notify is not None:
+            self._before_durable_write(descriptor, arguments[3] if len(arguments) > 3 else 0)
         with self.lock:
             handle = self.describe(descriptor)
             if handle is not None:
@@ -268,6 +276,16 @@ class Session:
 
     # --- syncs -----------------------------------------------------------------------------
 
+    def _before_sync(self) -> None:
+        """Before a sync or a durable write, without the lock: a reader may need it."""
+        if self._running and self._notify is not None:
+            self._notify()
+
+    def _before_durable_write(self, descriptor: int, flags: int = 0) -> None:
+        handle = self.handles.get(descriptor)
+        if handle is not None and (handle[1] or flags & _DURABLE_FLAGS):
+            self._before_sync()
+
     def _let_others_go_first(self) -> None:
         """Before a sync by a thread that runs no operation itself, while another thread runs one.
 
@@ -281,6 +299,7 @@ class Session:
         """fsync or fdatasync. The lock is held, so that no write slips in before it is logged."""
         target = arguments[0]
         descriptor = target if type(target) is int else descriptor_of(target)
+        self._before_sync()
         self._let_others_go_first()
         self._acquire()
         try:
@@ -299,6 +318,7 @@ class Session:
 
     def sync_all(self) -> None:
         """os.sync."""
+        self._before_sync()
         with self.lock:
             kernel.sync()
             self.log.append((log.SYNC_ALL, "os.sync", *self.stamp()))

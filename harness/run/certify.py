@@ -347,7 +347,10 @@ class Run:
         claims = {plan.claim for plan in self.plans}
         for scenario in self.scenarios:
             if scenario.claim in claims and not self.families[scenario.family].workloads:
-                missing.append(f"{scenario.name}: there is no such workload for this adapter")
+                absent = "there is no such workload for this adapter"
+                if scenario.family == "large" and not self.options.budget.extent.large:
+                    absent = f"not part of the profile {self.options.profile}"
+                missing.append(f"{scenario.name}: {absent}")
         return tuple(missing)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,12 @@ from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import Append, Put, Save
 from harness.core.persistence import PersistenceModel, Survival
 from harness.core.trace import (
-    AddEntry,
     Blindness,
     CallSite,
     Image,
-    IoEvent,
-    RemoveEntry,
-    RenameEntry,
-    SetSize,
     Trace,
-    WriteData,
 )
-from harness.crash.losses import Losses, last_call, site_of
+from harness.crash.losses import Losses, changes_disk, last_begun, site_of, sites_of
 from harness.crash.materialize import Materializer
 from harness.crash.states import Counts, CrashState, Enumerator, Knowledge, Limits
 from harness.judge.classify import Violation
@@ -96,6 +90,7 @@ class Found:
     `image` is the content of the disk that recovery failed on. In a crash during recovery,
     `inner` is the trace of the recovery, `event` and `losses` speak of it, and `outer` is what led to it.
     With `continues` nothing was lost and the crash point before failed in the same way: the same defect still.
+    `sites` are the lines of all lost calls where a model lets each of them be lost or kept; else it is empty.
     """
 
     model: str
@@ -114,6 +109,12 @@ class Found:
     outer: Outer | None = None
     seconds: float = 0.0
     continues: bool = False
+    sites: frozenset[CallSite | None] = frozenset()
+
+    @property
+    def group(self) -> tuple[str, str, str, bool]:
+        """Only those of the same model, promise and kind can say the same."""
+        return (self.model, self.promise, self.violation.kind, self.inner is not None)
 
     @property
     def rank(self) -> tuple[int, int, int, int]:
@@ -168,7 +169,18 @@ class Explored:
     @property
     def defects(self) -> list[Found]:
         """What was found, without what only goes on failing from the crash point before."""
-        return [found for found in self.found if not found.continues]
+        return minimal(found for found in self.found if not found.continues)
+
+
+def minimal(founds: Iterable[Found]) -> list[Found]:
+    """Those that need no more lines to lose something than another of the same kind, which tells the cause.
+
+    A search that ends early has seen some large sets of losses, but not all of the smaller ones in them.
+    """
+    rest, sites = list(founds), dict[tuple[str, str, str, bool], set[frozenset[CallSite | None]]]()
+    for found in rest:
+        sites.setdefault(found.group, set()).add(found.sites)
+    return [found for found in rest if not any(other and other < found.sites for other in sites[found.group])]
 
 
 class Antichain:
@@ -179,8 +191,7 @@ class Antichain:
         self._whole: set[tuple[str, str, str, bool, int]] = set()
 
     def add(self, found: Found) -> None:
-        nested = found.inner is not None
-        group = (found.model, found.promise, found.violation.kind, nested)
+        group = found.group
         if not found.losses.damaged:
             self._whole.add((*group, found.event))
         elif (*group, found.event) in self._whole:
@@ -209,14 +220,7 @@ class _Streak:
         self._last[group] = (trace, event)
         if before is None or before[0] is not trace or before[1] > event:
             return False
-        return not any(_changes(between) for between in trace.events[before[1] + 1 : event])
-
-
-def _changes(event: IoEvent) -> bool:
-    """Whether there is a crash point after this call."""
-    return any(
-        isinstance(effect, WriteData | SetSize | AddEntry | RemoveEntry | RenameEntry) for effect in event.effects
-    )
+        return not any(changes_disk(between) for between in trace.events[before[1] + 1 : event])
 
 
 def _covers(smaller: Found, larger: Found) -> bool:
@@ -371,7 +375,7 @@ class Explorer:
     ) -> None:
         trace = self.trace if inside is None else inside.trace
         lost = Losses() if plan.model.survival is Survival.ALL_COMPLETED else state.losses()
-        event = _event_at_fault(plan.model, lost) if lost.damaged else last_call(trace, state.event)
+        event = _event_at_fault(plan.model, lost) if lost.damaged else last_begun(trace, state.event)
         site = site_of(trace, event)
         group = (plan.model.name, promise, violation.kind, inside is not None)
         found = Found(
@@ -391,6 +395,7 @@ class Explorer:
             None if inside is None else inside.outer,
             time.perf_counter() - self.started,
             not lost.damaged and self.streak.goes_on(group, trace, state.event),
+            sites_of(trace, lost) if plan.model.survival is Survival.ANY_LEGAL_SUBSET else frozenset(),
         )
         self.violations.add(found)
         if self.left < 0:

@@ -15,7 +15,7 @@ from harness.core.workload import Workload
 from harness.judge.oracle import window
 from harness.judge.recovery import judge
 from harness.run.campaign import Campaign
-from harness.run.exploring import ExploreJob, Found, Plan
+from harness.run.exploring import ExploreJob, Found, Plan, minimal
 from harness.run.judging import Judged, JudgeJob
 from harness.run.pool import Interrupted
 from harness.run.recovering import oracle_of
@@ -58,8 +58,10 @@ class Group:
 
 def grouped(cases: Iterable[Case], order: list[str]) -> list[Group]:
     """Merge what shares kind and call site. `order` is the order in which models are listed."""
+    rest = list(cases)
+    kept = {id(found) for found in minimal(case.found for case in rest)}
     groups: dict[tuple[str, str], list[Case]] = {}
-    for case in cases:
+    for case in (case for case in rest if id(case.found) in kept):
         groups.setdefault(case.key, []).append(case)
     return sorted((_group(members, order) for members in groups.values()), key=_importance)
 

@@ -237,7 +237,7 @@ def _beside(trace: Trace, site: CallSite | None) -> Iterator[Change]:
     if changed is not None and site is not None:
         yield Change(
             f"Write the new content to a temporary file, fsync it, os.replace it over the old file and fsync the "
-            f"directory, instead of overwriting the file in place (line {site.line} of {Path(site.file).name}).",
+            f"directory, instead of writing to it in place (line {site.line} of {Path(site.file).name}).",
             changed,
             (site,),
         )

@@ -13,7 +13,7 @@ from harness.core.trace import Trace
 from harness.core.workload import Reopen
 from harness.run.campaign import Campaign, Progress
 from harness.run.encoding import encode_image, encode_operations, file_name
-from harness.run.explaining import tell
+from harness.run.explaining import read_early, tell
 from harness.run.exploring import ExploreJob, Plan
 from harness.run.findings import (
     FINDINGS_LIMIT,
@@ -61,7 +61,7 @@ class Telling:
             id=name,
             scenario=case.scenario,
             claim=case.found.claim,
-            summary=_summary(case, confirmation),
+            summary=_summary(case, confirmation, trace),
             kind=case.found.violation.kind,
             persistence_models=self._models(group, case),
             operations=tuple(_program(case, trace)),
@@ -105,13 +105,15 @@ def _long(case: Case) -> bool:
     return not case.workload.name.startswith("short")
 
 
-def _summary(case: Case, confirmation: Confirmation) -> str:
+def _summary(case: Case, confirmation: Confirmation, trace: Trace) -> str:
     found = case.found
     when = "the process dies" if found.claim == "process_crash" else "the power fails"
     if found.inner is not None:
         when += " again while the store recovers"
     where = f" (call in line {found.site.line} of {Path(found.site.file).name})" if found.site else ""
     sentence = f"When {when}, {found.violation.sentence}{where}."
+    if read_early(found, trace) is not None:
+        sentence += " Another client had read it before it was durable."
     return (
         sentence
         if confirmation.again

@@ -39,7 +39,7 @@ def files() -> Iterator[Path]:
     """Every text file that belongs to the project."""
     found = [path for place in PLACES for path in (ROOT / place).rglob("*")]
     for path in sorted([*ROOT.iterdir(), *found]):
-        if path.is_file() and path.suffix in TEXT and "__pycache__" not in path.parts:
+        if path.is_file() and path.name != ".git" and path.suffix in TEXT and "__pycache__" not in path.parts:
             yield path
 
 

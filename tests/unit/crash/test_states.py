@@ -159,6 +159,8 @@ def test_a_recovery_starts_with_what_the_client_knew() -> None:
         (Marker(MarkerKind.BEGIN, 2), Knowledge(1, 3, 1)),
         (Marker(MarkerKind.ACKNOWLEDGE, 1), Knowledge(2, 2, 1)),
         (Marker(MarkerKind.FAIL, 1), Knowledge(2, 2, 1)),
+        (Marker(MarkerKind.OBSERVE, 1), Knowledge(2, 2, 1)),
+        (Marker(MarkerKind.OBSERVE, 0), Knowledge(1, 2, 1)),
         (Marker(MarkerKind.CLOSE_END), Knowledge(1, 2, 1)),
     ],
 )

@@ -154,6 +154,7 @@ def test_uninstall_puts_everything_back():
 
 
 def test_this_process_can_be_left_and_patched_again():
+    install()  # another test may have uninstalled
     patched = os.fsync
     uninstall()
     assert os.fsync is originals.fsync

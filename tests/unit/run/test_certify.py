@@ -61,7 +61,8 @@ def test_a_broken_promise_is_on_the_certificate(tmp_path: Path) -> None:
     """With the finding, and the same certificate from its JSON."""
     certificate = certified(spec("InPlace", "honest.py"), KILL)
 
-    assert certificate.verdict is Verdict.FAIL and certificate.claims[0].reasons == ("broken in 1 way",)
+    assert certificate.verdict is Verdict.FAIL and certificate.claims[0].reasons == ("broken by process-crash",)
+    assert {row.reasons for row in certificate.evidence if row.verdict is Verdict.FAIL} == {("broken in 1 way",)}
     again = certificate_from_json(json.loads(json.dumps(certificate.to_json())), "it")
     assert again.digest() == certificate.digest() and again.findings == certificate.findings
 
@@ -99,8 +100,8 @@ def test_promises_that_nothing_tests_are_unknown(tmp_path: Path) -> None:
         "process_crash": Verdict.PASS,
         "writers": Verdict.UNKNOWN,
     }
-    assert "no scenario of this version tests it" in reasons(certificate)
-    assert any(line.startswith("process-crash-large: there is no such") for line in certificate.not_exercised)
+    assert 'no scenario of this version tests it; say "one" in the contract' in reasons(certificate)
+    assert "process-crash-large: not part of the profile tiny" in certificate.not_exercised
 
 
 def test_a_contract_without_crashes_still_needs_an_adapter_that_runs(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_views_show_text_links_and_what_is_no_text() -> None:
         }
     )
 
-    long, link, zeros = explaining._views(image)
+    long, link, zeros = explaining.views(image)
 
     assert long.preview.startswith("\\xffx") and (long.size, long.complete) == (2001, False)
     assert (link.preview, link.note) == ("a", "symbolic link")

@@ -68,6 +68,22 @@ def test_another_line_or_another_kind_is_another_finding() -> None:
     assert [group.best.found.knowledge.begun for group in groups] == [2, 3, 4]
 
 
+def test_what_needs_more_lines_than_another_tells_no_cause() -> None:
+    """Whoever lost two lines may have needed one; of another kind, model or without lines it stands for itself."""
+    first, second = CallSite("store.py", 1, "write"), CallSite("store.py", 2, "write")
+    alone = case(line=2, sites=frozenset((second,)))
+    both = case(line=1, sites=frozenset((first, second)))
+    others = [
+        case(line=1, kind="hang", sites=frozenset((first, second))),
+        case(line=3, model="ext4", sites=frozenset((first, second))),
+        case(line=4),
+    ]
+
+    groups = grouped([both, alone, *others], ["strict", "ext4"])
+
+    assert {group.best.key for group in groups} == {alone.key, *(other.key for other in others)}
+
+
 def test_the_easiest_of_the_same_kind_is_taken() -> None:
     """Or none, if it does not happen at all."""
     found = [case(begun=3).found, case(begun=1).found, case(line=2).found]
