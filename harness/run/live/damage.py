@@ -45,6 +45,7 @@ class DamageEngine:
         self.claim = claim
         self.repairs = promise == "repaired"
         self.images: list[Image] = []
+        self.sizes: dict[int, dict[str, int]] = {}
         self.located: set[tuple[str, DamageKind]] = set()
 
     def rehearse(self) -> str:
@@ -97,12 +98,34 @@ class DamageEngine:
         if violation is None:
             violation = self._written(openings)
         promise = "repaired" if repaired else "detected"
+        if violation is not None and self._ends_an_operation(file, content, openings):
+            return Trial(0)
         if violation is None:
             return Trial(1, struck=self._located_once(image, file, content, damage), promise=promise)
         left = scan(self.bench.directory)
         site, struck = self._last_read(image, file, content, damage)
         exhibit = self._exhibit(damage, image, left, violation.sentence, openings)
         return Trial(1, violation, site, exhibit, struck, promise)
+
+    def _ends_an_operation(self, file: Versions, content: bytes | None, openings: list[Opening]) -> bool:
+        """Whether the file was cut exactly where a completed operation ended, as no store of a single file can know.
+
+        A store that buffers shows these ends only when it is closed after just so many operations.
+        """
+        if self.claim == "rollback" or content is None or not file.now.startswith(content):
+            return False
+        counts = {count for opening in openings for count in opening.matches}
+        return any(self._size_after(count, file.path) == len(content) for count in sorted(counts))
+
+    def _size_after(self, count: int, path: str) -> int | None:
+        """The bytes of a file when the store is closed after so many operations; `None` if there is none."""
+        if count not in self.sizes:
+            self.bench.materializer.place(empty_image())
+            Client(self.bench).run(Workload("beginning", tuple(self.client.operations[:count])))
+            image = scan(self.bench.directory)
+            nodes = {name: image.nodes[number] for name, number in image.paths().items()}
+            self.sizes[count] = {name: len(node.content or b"") for name, node in nodes.items()}
+        return self.sizes[count].get(path)
 
     def _located_once(
         self, image: Image, file: Versions, content: bytes | None, damage: Damage
