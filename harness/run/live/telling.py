@@ -20,7 +20,9 @@ from harness.run.pool import Interrupted
 
 #: Workloads tried to make one counterexample shorter, fewer where real processes or clocks make each of them slow;
 #: each means a rehearsal and so many of its faults.
-REDUCTIONS, SLOW_REDUCTIONS = 24, 6
+REDUCTIONS, SLOW_REDUCTIONS = 32, 6
+#: Workloads that are tried side by side; the same on every machine, because the result depends on it.
+_AT_ONCE = 2
 _FAULTS_EACH, _SECONDS_EACH = 400, 5.0
 #: Each trial that shows these again takes the whole time limit.
 _NOT_REDUCED = ("hang", "deadlock")
@@ -98,9 +100,12 @@ class LiveTelling:
         left = REDUCTIONS if ENGINES[case.found.engine].deterministic else SLOW_REDUCTIONS
         size = len(case.found.workload.steps) // 2
         while size >= 1 and left > 0:
-            candidates = _without_parts(case.found.workload.steps, size)[:left]
-            left -= len(candidates)
-            shorter = self._first_again(case, candidates)
+            shorter = None
+            candidates = _without_parts(case.found.workload.steps, size)
+            while candidates and left > 0 and shorter is None:
+                tried, candidates = candidates[: min(_AT_ONCE, left)], candidates[min(_AT_ONCE, left) :]
+                left -= len(tried)
+                shorter = self._first_again(case, tried)
             case = shorter or case
             size = min(size if shorter else size // 2, len(case.found.workload.steps) // 2)
         return case

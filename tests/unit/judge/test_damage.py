@@ -90,4 +90,5 @@ def test_the_sentence_says_which_opening_it_was() -> None:
     violation = judge_openings(ORACLE, [*[raised()] * 3, read(BEFORE)], repaired=False)
     assert violation is not None and violation.sentence.startswith("opened for the 4th time")
     violation = judge_openings(ORACLE, [read(BEFORE, signal=True), raised()], repaired=False)
-    assert violation is not None and "raised ValueError: bad, and it read {'a': '1', 'b': '2'} before" in violation.sentence
+    assert violation is not None
+    assert "raised ValueError: bad, and it read {'a': '1', 'b': '2'} before" in violation.sentence
