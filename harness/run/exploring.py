@@ -31,6 +31,7 @@ from harness.judge.classify import Violation
 from harness.judge.oracle import window
 from harness.judge.recovery import Recovery, judge
 from harness.run.recovering import Board, Recoverer, Surroundings, oracle_of
+from harness.run.remembering import Alike, Recordings
 from harness.run.rerecording import Rerecorder
 from harness.run.watching import open_watch
 
@@ -41,8 +42,8 @@ HARMLESS = (Blindness.HIDDEN_SYNC, Blindness.UNPATCHED_REFERENCE)
 INTERRUPTIONS = 3
 #: And of a job, under all models together; each of them costs a worker, a hang also the time limit.
 INTERRUPTIONS_IN_ALL = 4
-
-
+#: Recoveries that one child process records before any of them is crashed.
+RECORDED_TOGETHER = 16
 #: Recoveries that write are visited in so many rounds.
 _STRIDE = 16
 
@@ -63,8 +64,8 @@ class ExploreJob:
     `seconds` is only a backstop, for stores that are very slow.
 
     `interrupted` holds what is known of recoveries that ended a worker: their number, the kind of the
-    finding, and a sentence. `stop_at_first` ends
-    the job at the first violation of that kind and call site. With `inner_file`, the trace of a recovery, it is
+    finding, and a sentence; with as many as `interruptions` the job ends. `stop_at_first` ends it
+    at the first violation of that kind and call site. With `inner_file`, the trace of a recovery, it is
     that one which crashes, `start` being what the client knew; `trace_file` then only tells the operations.
     """
 
@@ -80,6 +81,7 @@ class ExploreJob:
     inner_file: str = ""
     start: Knowledge | None = None
     after_violation: int = 1_000_000
+    interruptions: int = INTERRUPTIONS_IN_ALL
     seconds: float = 36_000.0
 
 
@@ -250,12 +252,12 @@ class Explorer:
         self.recoverer = Recoverer(adapter, directory, board, materializer.changed)
         self.surroundings = Surroundings.now()
         self.rerecorder = Rerecorder(
-            self.recoverer, board, self.oracle, f"{job.trace_file}.recovery", self.surroundings.restore
+            self.recoverer, materializer, board, self.oracle, f"{job.trace_file}.recovery", self.surroundings.restore
         )
         self.patience = INTERRUPTIONS
         self.known: dict[int, Recovery] = {}
-        self.alike = _Alike()
-        self.recordings = _Recordings()
+        self.alike = Alike()
+        self.recordings = Recordings()
         self.watch = open_watch()
         self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
         self.violations = Antichain()
@@ -336,7 +338,7 @@ class Explorer:
             self.patience -= INTERRUPTIONS if how == "hang" else 1
             if self.patience <= 0:
                 self.left = 0
-            self.stopped = unit == max(self.interrupted) and len(self.interrupted) >= INTERRUPTIONS_IN_ALL
+            self.stopped = unit == max(self.interrupted) and len(self.interrupted) >= self.job.interruptions
             return Recovery(how, detail, wrote=True)
         self.stopped = time.perf_counter() - self.started > self.job.seconds
         self.materializer.place(image)
@@ -416,11 +418,12 @@ class Explorer:
     ) -> None:
         """Record each recovery that wrote something, and crash in it, until the budget for it is spent."""
         deeper: dict[int, _Rewritten] = {}
-        for rewritten in _spread(states):
+        order = list(_spread(states))
+        for number, rewritten in enumerate(order):
             if tally.nested.distinct >= self.job.limits.recovery_states:
                 tally.nested.exhausted = False
                 return
-            trace = self._recording(rewritten)
+            trace = self._recording(order[number : number + RECORDED_TOGETHER])
             tally.recoveries_recorded += 1
             blind = "the recovery could not be recorded" if trace is None else _unseen(trace)
             if trace is None or blind:
@@ -460,70 +463,18 @@ class Explorer:
                 deeper[key].knowledge.append(knowledge)
         merge_counts(tally.nested, enumerator.counts)
 
-    def _recording(self, rewritten: _Rewritten) -> Trace | None:
-        """The trace of a recovery, recorded once for all models under which its state is legal."""
-        if rewritten.key not in self.recordings:
-            self.materializer.place(rewritten.image)
-            self.recordings.keep(rewritten.key, self.rerecorder.record(rewritten.image, rewritten.count))
-        return self.recordings.take(rewritten.key)
+    def _recording(self, coming: list[_Rewritten]) -> Trace | None:
+        """The trace of the first of these recoveries, recorded once for all models under which its state is legal.
 
-
-class _Alike:
-    """Recoveries that hold for more states than the one that was run: those that differ in unopened files only."""
-
-    def __init__(self) -> None:
-        self._unopened: dict[frozenset[str], None] = {}
-        self._found: dict[tuple[frozenset[str], int], tuple[int, Recovery]] = {}
-        self._representative: dict[int, int] = {}
-
-    def find(self, state: CrashState) -> Recovery | None:
-        for paths in self._unopened:
-            reduced = state.key_without(paths)
-            if reduced is not None and (paths, reduced) in self._found:
-                key, recovery = self._found[paths, reduced]
-                self._representative[state.key] = key
-                return recovery
-        return None
-
-    def learn(self, state: CrashState, recovery: Recovery, opened: frozenset[str] | None) -> None:
-        names = state.file_names()
-        if opened is None or names is None:
-            return
-        paths = frozenset(path for path in names if path.rpartition("/")[2] not in opened)
-        reduced = state.key_without(paths) if paths else None
-        if reduced is not None:
-            self._unopened[paths] = None
-            self._found[paths, reduced] = (state.key, recovery)
-
-    def representative(self, key: int) -> int:
-        """The key of the state that was run for the state with this key."""
-        return self._representative.get(key, key)
-
-
-class _Recordings:
-    """Traces of recoveries by the key of the state they began with, as many as `ROOM_BYTES` hold."""
-
-    ROOM_BYTES = 64 * 2**20
-    EVENT_BYTES = 1024
-
-    def __init__(self) -> None:
-        self._traces: dict[int, Trace | None] = {}
-        self._used_bytes = 0
-
-    def __contains__(self, key: int) -> bool:
-        return key in self._traces
-
-    def keep(self, key: int, trace: Trace | None) -> None:
-        if self._used_bytes > self.ROOM_BYTES:
-            self._traces.clear()
-            self._used_bytes = 0
-        self._traces[key] = trace
-        if trace is not None:
-            contents = sum(len(node.content) for node in trace.base.nodes.values())
-            self._used_bytes += contents + self.EVENT_BYTES * len(trace.events)
-
-    def take(self, key: int) -> Trace | None:
-        return self._traces[key]
+        Those that come next are recorded along with it.
+        """
+        key = coming[0].key
+        if key not in self.recordings:
+            missing = [rewritten for rewritten in coming if rewritten.key not in self.recordings]
+            traces = self.rerecorder.record([(rewritten.image, rewritten.count) for rewritten in missing])
+            for rewritten, trace in reversed(list(zip(missing, traces, strict=True))):  # the first one stays surely
+                self.recordings.keep(rewritten.key, trace)
+        return self.recordings.take(key)
 
 
 @dataclass(slots=True)

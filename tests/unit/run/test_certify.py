@@ -174,12 +174,23 @@ def test_time_is_a_backstop(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_state_that_passes_only_once_is_unknown(judged: Any, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A warm process and a fresh interpreter must agree on the samples."""
-    monkeypatch.setattr(Campaign, "judge_again", lambda self, job: judged)
+    monkeypatch.setattr(Campaign, "judge_again", lambda self, jobs: [judged] * len(jobs))
 
     certificate = certified(SOUND, KILL)
 
     assert certificate.verdict is Verdict.UNKNOWN
     assert told in reasons(certificate)
+
+
+def test_workloads_come_in_waves() -> None:
+    """The first of a family is split; only at the end of a wave a broken promise may be done with."""
+    known = {("strict", "phantom", "s.py:1"), ("ext4", "hang", "s.py:2")}
+
+    assert certify._worth_more("btrfs", known, set(), last=True)  # not broken
+    assert certify._worth_more("strict", known, known, last=True)  # by something new
+    assert certify._worth_more("strict", known, set(), last=False)
+    assert not certify._worth_more("strict", known, set(), last=True)
+    assert not certify._worth_more("ext4", known, known, last=False)  # each further hang costs the time limit
 
 
 def test_samples_are_spread() -> None:

@@ -42,7 +42,7 @@ def case_of(adapter: Any, folder: Path, plan: Plan, count: int = 2) -> tuple[Any
 
 
 def story_of(local: Any, case: Case) -> Story:
-    confirmation = confirmed(local, case, local.adapter)
+    [confirmation] = confirmed(local, [case], local.adapter)
     trace = local.trace(case.trace_file)
     return explaining.tell(case, trace, oracle_of(local.adapter, trace), confirmation, None)
 

@@ -80,7 +80,7 @@ def test_the_story_says_who_had_read_it(tmp_path: Path) -> None:
     local = Local(followed.TooEarly, tmp_path)
     case = max(local.cases(WORKLOAD, POWER[0]), key=lambda case: case.found.knowledge.begun)
     trace = local.trace(case.trace_file)
-    confirmation = confirmed(local, case, local.adapter)  # type: ignore[arg-type]
+    [confirmation] = confirmed(local, [case], local.adapter)  # type: ignore[arg-type]
     story = tell(case, trace, oracle_of(local.adapter, trace), confirmation, None)
 
     first, second = story.told.split("; ")
