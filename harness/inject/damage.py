@@ -109,14 +109,29 @@ def telling_damages(file: Versions, seed: int) -> Iterator[Damage]:
 
 
 def damages_everywhere(file: Versions, seed: int) -> Iterator[Damage]:
-    """Cuts and flips all over one file."""
+    """Cuts and flips all over one file, mixed, so that the first of them are from all parts of it."""
     chosen = random.Random(f"damage {seed} {file.path} {len(file.now)}")
-    for place in _places(file, chosen):
-        if place:
-            yield Damage(file.path, DamageKind.CUT, place)
-    for place in _places(file, chosen):
-        if place >= HEADER_BYTES:
-            yield Damage(file.path, DamageKind.FLIP, place, chosen.randrange(8))
+    cuts = [Damage(file.path, DamageKind.CUT, place) for place in _places(file, chosen) if place]
+    flips = [
+        Damage(file.path, DamageKind.FLIP, place, chosen.randrange(8))
+        for place in _places(file, chosen)
+        if place >= HEADER_BYTES
+    ]
+    found = cuts + flips
+    chosen.shuffle(found)
+    yield from found
+
+
+def in_turn(*groups: Iterator[Damage]) -> Iterator[Damage]:
+    """One of each group after another, until all groups are empty."""
+    left = list(groups)
+    while left:
+        for group in tuple(left):
+            item = next(group, None)
+            if item is None:
+                left.remove(group)
+            else:
+                yield item
 
 
 def _of_pages(file: Versions) -> Iterator[Damage]:

@@ -73,12 +73,14 @@ class DamageEngine:
         return not opening.error and not opening.answer and len(self.oracle.operations) in opening.matches
 
     def faults(self) -> Iterator[Damage]:
-        """Those of all files that matter most come first."""
+        """Telling ones and any others in turn, of all files in turn, so that a budget leaves out some of each."""
+        of_files = [injury.in_turn(*self._of(file)) for file in self.versions.values()]
+        return injury.in_turn(*of_files)
+
+    def _of(self, file: Versions) -> Iterator[Iterator[Damage]]:
         for damages in (injury.telling_damages, injury.damages_everywhere):
-            for file in self.versions.values():
-                for damage in damages(file, self.bench.seed):
-                    if self._concerns(file, injury.damaged_content(file, damage)):
-                        yield damage
+            found = damages(file, self.bench.seed)
+            yield (item for item in found if self._concerns(file, injury.damaged_content(file, item)))
 
     def _concerns(self, file: Versions, content: bytes | None) -> bool:
         """Whether this damage is one that the claim is about."""

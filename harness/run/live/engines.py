@@ -39,8 +39,8 @@ class EngineKind:
 
     `make(bench, workload, claim, promise)`. `fault_types` are the classes of its faults and of the enumerations in
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
-    false where real races or a real clock decide. `noun` says what is tried, in the plural. `best_first`: its faults
-    come in the order of what they are worth, so where there are too many, the first ones are tried.
+    false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
+    say most come first, so that a budget cuts the tail; else it takes some from all parts of the list.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -48,11 +48,11 @@ class EngineKind:
     noun: str = "faults"
     mount_bytes: int = 0
     deterministic: bool = True
-    best_first: bool = False
+    ordered: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
-    "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", best_first=True),
+    "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True),
 }
 
 

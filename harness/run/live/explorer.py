@@ -46,8 +46,8 @@ class TrialExplorer:
     def _all(self, engine: Any) -> None:
         faults = list(engine.faults()) if self.job.only is None else [self.job.only]
         self.tried.planned = len(faults)
-        first = self.left // 2 if self.kind.best_first else 0
-        for unit, fault in enumerate(_spread(faults, self.left, first), 1):
+        chosen = faults[: self.left] if self.kind.ordered else _spread(faults, self.left)
+        for unit, fault in enumerate(chosen, 1):
             if self._is_over():
                 self.tried.exhausted = False
                 return
@@ -94,9 +94,8 @@ def _key(struck: Struck, trial: Trial) -> StruckKey:
     return (*place, struck.call, struck.fault, "held" if trial.violation is None else "broke")
 
 
-def _spread(faults: list[Any], most: int, first: int = 0) -> list[Any]:
-    """At most so many faults: the `first` ones, and the rest from all parts of the list; all where they fit."""
+def _spread(faults: list[Any], most: int) -> list[Any]:
+    """At most so many faults, from all parts of the list; all of them where they are few enough."""
     if len(faults) <= most:
         return faults
-    head, tail, left = faults[:first], faults[first:], most - first
-    return head + [tail[number * len(tail) // left] for number in range(left)]
+    return [faults[number * len(faults) // most] for number in range(most)]

@@ -22,6 +22,7 @@ from harness.inject.damage import (
     damaged_content,
     damages_everywhere,
     extent,
+    in_turn,
     is_one_block,
     sets_back,
     telling_damages,
@@ -94,6 +95,12 @@ def test_one_block_means_that_all_other_blocks_are_as_they_were(file: Versions) 
             start for start in starts if content[start : start + PAGE_BYTES] != file.now[start : start + PAGE_BYTES]
         ]
         assert is_one_block(file, content) == (len(different) == 1)
+
+
+def test_groups_are_taken_in_turn_until_all_are_empty() -> None:
+    cuts = [Damage("f", DamageKind.CUT, place) for place in range(4)]
+    flips = [Damage("f", DamageKind.FLIP, place) for place in range(2)]
+    assert list(in_turn(iter(cuts), iter(()), iter(flips))) == [cuts[0], flips[0], cuts[1], flips[1], *cuts[2:]]
 
 
 def test_an_undamaged_file_has_no_damaged_block() -> None:
