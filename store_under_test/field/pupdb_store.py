@@ -23,7 +23,7 @@ class Adapter:
         match operation:
             case Put(key, value) if not store.set(key, value):
                 raise OSError("set returned False")
-            case Delete(key) if key in store.keys() and not store.remove(key):  # noqa: SIM118 - no mapping
+            case Delete(key) if key in store.keys() and not store.remove(key):
                 raise OSError("remove returned False")
 
     def snapshot(self, store: PupDB) -> dict[str, str]:

@@ -34,7 +34,7 @@ class Adapter:
                 store.compact()
 
     def snapshot(self, store: Any) -> dict[str, str]:
-        return {key.decode(): store[key].decode() for key in store.keys()}  # noqa: SIM118 - no mapping
+        return {key.decode(): store[key].decode() for key in store.keys()}
 
     def close(self, store: Any) -> None:
         store.close()

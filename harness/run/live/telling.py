@@ -114,8 +114,9 @@ class LiveTelling:
         """The first of the candidates on which the same is found again."""
         name = f"{case.found.workload.name.removesuffix('-reduced')}-reduced"
         workloads = [workload for steps in candidates if (workload := Workload(name, steps)).operations]
-        limits = {"most": _FAULTS_EACH, "seconds": _SECONDS_EACH, "only": None, "stop_at_first": case.found.key}
-        job = dataclasses.replace(self._job(case), **limits)
+        job = dataclasses.replace(
+            self._job(case), most=_FAULTS_EACH, seconds=_SECONDS_EACH, only=None, stop_at_first=case.found.key
+        )
         jobs = [
             dataclasses.replace(job, name=f"{job.name} {number}", workload=workload)
             for number, workload in enumerate(workloads)

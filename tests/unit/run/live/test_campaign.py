@@ -148,7 +148,7 @@ def test_a_damaged_counterexample_is_told(document: dict[str, Any], tmp_path: Pa
     for edited in ({**example, "engine": "steam"}, {**example, "fault": 3, "seed": "x"}, {"engine": "damage"}):
         file = tmp_path / "c.json"
         file.write_text(json.dumps({**document, "findings": [{**finding, "counterexample": edited}]}))
-        with pytest.raises(UsageError, match="is damaged|does not name an adapter"):
+        with pytest.raises(UsageError, match=r"is damaged|does not name an adapter"):
             replay(file, finding["id"], tmp_path / "state", Options(jobs=1, time_limit_s=LIMIT_S))
 
 
