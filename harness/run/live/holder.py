@@ -282,7 +282,7 @@ def crashed(trace: Trace, model: PersistenceModel, choice: int, seed: int) -> Cr
     blind = blindness(trace, model)
     if blind:
         return Crashed(None, blind=blind)
-    for since in (_last_step(trace), 0):  # a step that did nothing has no crash states: any moment before will do
+    for since in (_last_step(trace), -1):  # a step that did nothing has no crash states: any moment before will do
         count = sum(1 for _ in _states(trace, model, since, seed))
         if count:
             break
