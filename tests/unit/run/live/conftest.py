@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from harness.core.workload import Workload
 from harness.crash.materialize import Materializer
 from harness.record import install, uninstall
+from harness.run.directories import run_directory
 from harness.run.live.bench import Bench
 
 
@@ -36,14 +36,12 @@ def patched_process() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path) -> Callable[[Any], Bench]:
-    directory = tmp_path / "data"
-    directory.mkdir()
-
-    def make(adapter: Any) -> Bench:
-        return Bench(adapter, directory, Materializer(directory), NoBoard(), seed=0)
-
-    return make
+def make_bench() -> Iterator[Callable[[Any], Bench]]:
+    """In memory, where there is room: on a disk every sync would be waited for."""
+    with run_directory() as parent:
+        directory = parent / "data"
+        directory.mkdir()
+        yield lambda adapter: Bench(adapter, directory, Materializer(directory), NoBoard(), seed=0)
 
 
 @pytest.fixture
