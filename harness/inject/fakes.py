@@ -37,7 +37,7 @@ def available() -> bool:
 
 
 class FakeDisk:
-    """The disk while it is in use. `refused` are the calls that were not let through; `full` is called for each ENOSPC."""
+    """The disk while it is in use. `refused` are the calls that were not let through; each ENOSPC calls `full`."""
 
     def __init__(self, files: Any, full: Callable[[], None]) -> None:
         self._files = files

@@ -12,6 +12,7 @@ from harness.run.live.bench import Bench
 from harness.run.live.calls import CallsEngine
 from harness.run.live.damage import DamageEngine
 from harness.run.live.disks import MOUNT_BYTES, DisksEngine
+from harness.run.live.fakes import FakeDisksEngine
 from harness.run.live.syncs import SyncsEngine
 from harness.run.live.values import Trial
 
@@ -45,6 +46,7 @@ class EngineKind:
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
     many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
+    `optional`: if it can't try a store, that says nothing about the claim, because others do.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -55,6 +57,7 @@ class EngineKind:
     ordered: bool = False
     cost: int = 1
     needs_power_loss: bool = False
+    optional: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
@@ -65,6 +68,9 @@ ENGINES: dict[str, EngineKind] = {
     ),
     "full-disk": EngineKind(
         DisksEngine, DisksEngine.fault_types, "full disks", mount_bytes=MOUNT_BYTES, ordered=True, cost=4
+    ),
+    "fake-disk": EngineKind(
+        FakeDisksEngine, FakeDisksEngine.fault_types, "full disks in memory", ordered=True, cost=50, optional=True
     ),
 }
 
