@@ -120,7 +120,7 @@ def _extend_support_sets(pairs: list[tuple[Any, Any]]) -> None:
 
 
 def _hook_process() -> None:
-    if not _INSTALLED.hooked:
+    if not _INSTALLED.hooked and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_forget_session)
         _INSTALLED.hooked = True
 

@@ -26,6 +26,7 @@ from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
 from harness.record.callsite import is_store_file
 from harness.run.campaign import Campaign, Progress, Silent
+from harness.run.containment import CAN_FORK
 from harness.run.coverage import fault_coverage
 from harness.run.environment import environment, file_system_of
 from harness.run.exploring import ExploreJob, Found, Plan
@@ -77,7 +78,8 @@ class Run:
         self.progress = progress
         self.contract: Contract = adapter.contract
         self.all_scenarios = selected(options.scenarios)
-        self.scenarios = tuple(item for item in self.all_scenarios if item.engine == CRASH_ENGINE)
+        crashes = (item for item in self.all_scenarios if item.engine == CRASH_ENGINE)
+        self.scenarios = tuple(item for item in crashes if CAN_FORK or not item.during_recovery)
         self.campaign = Campaign(spec, options, progress)
         self.plans = survey_plans(adapter) if options.survey else plans(self.contract, self.scenarios)
         self.live = LiveFaults(self.campaign, self.all_scenarios, self.contract, progress)
@@ -352,6 +354,8 @@ class Run:
 
     def _not_exercised(self) -> tuple[str, ...]:
         missing = [] if self.campaign.private else [f"equal paths in recording and recovery: {self.campaign.refusal}"]
+        if not CAN_FORK:
+            missing.append("crashes during recovery, and a process for each recording: this system has no fork(2)")
         claims = {plan.claim for plan in self.plans}
         for scenario in self.scenarios:
             if scenario.claim in claims and not self.families[scenario.family].workloads:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # Workers inherit it. systemd gives one to each service, so it tells a store nothing about us.
 MARKER_VARIABLE = "INVOCATION_ID"
 
+#: Without fork(2) jobs share the process of their worker, and recoveries can't be recorded to be crashed in turn.
+CAN_FORK = hasattr(os, "fork")
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_LIMIT_S = 5.0

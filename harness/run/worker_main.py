@@ -132,7 +132,7 @@ class Board:
         The fork is noticed by a hook of `os.fork`, because asking for the process id is a system call.
         """
         self._foreign = False
-        if not self._hooked:
+        if not self._hooked and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._mark_foreign)
             self._hooked = True
         self._count = (self._words[_COUNT] + 1) & ~1
@@ -261,7 +261,7 @@ def _serve(channel: Channel, board: Board, parent: int) -> None:
         return channel.send(_fault())
     if os.getpid() != owner:
         os._exit(0)
-    run = _run_here if setup.isolation == "warm" else _run_in_child
+    run = _run_here if setup.isolation == "warm" or not containment.CAN_FORK else _run_in_child
     home, mask = os.getcwd(), _umask()
     while (message := channel.receive()) is not None:
         with contextlib.suppress(OSError):
@@ -285,7 +285,7 @@ def _prepare(setup: Setup, parent: int) -> _Task:
     module_name, _, function_name = setup.task.partition(":")
     module = importlib.import_module(module_name)
     prepare = functools.partial(module.prepare, setup)
-    if setup.isolation != "fresh":
+    if setup.isolation != "fresh" or not containment.CAN_FORK:
         context = prepare()
         prepare = functools.partial(_same, context)
     return _Task(getattr(module, function_name), prepare, containment.child_ids())

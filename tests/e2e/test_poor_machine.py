@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -52,3 +53,37 @@ def test_a_run_goes_on_and_says_what_it_could_not_do(tmp_path: Path, store: str,
     certificate = json.loads(out.read_text())
     assert any("equal paths" in text for text in certificate["not_exercised"])
     assert certificate["environment"]["namespaces"] != "private mounts in use"
+
+
+# --- without fork(2) --------------------------------------------------------------------------
+
+NO_FORK = 'import os\nfor name in ("fork", "forkpty"):\n    delattr(os, name)\n'
+
+
+def without_fork(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line, and its workers, where Python has no `os.fork`."""
+    (folder / "sitecustomize.py").write_text(NO_FORK)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", "tests.stores.tiny", *arguments]
+    root = Path(__file__).parents[2]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment)
+
+
+def test_the_doctor_names_a_missing_fork(tmp_path: Path) -> None:
+    assert "no  fork: missing" in without_fork(tmp_path, "doctor").stdout
+
+
+@pytest.mark.parametrize(("store", "status"), [("Sound", 0), ("InPlace", 1)])
+def test_a_run_without_fork_leaves_out_what_needs_it(tmp_path: Path, store: str, status: int) -> None:
+    """Recoveries are not crashed in turn, and that is said; the rest is tried all the same."""
+    out = tmp_path / "certificate.json"
+    given = ["--profile", "tiny", "--jobs", "1", "--reports", str(tmp_path / "reports"), "--json", str(out)]
+    chosen = [f"--scenario={name}" for name in ("process-crash", "process-crash-recovery", "power-loss")]
+
+    ended = without_fork(tmp_path, "certify", spec(store, "honest.py"), *given, *chosen)
+
+    assert ended.returncode == status, ended.stderr
+    certificate = json.loads(out.read_text())
+    assert "process-crash-recovery" not in {row["scenario"] for row in certificate["evidence"]}
+    assert "process-crash" in {row["scenario"] for row in certificate["evidence"]}
+    assert any("no fork(2)" in text and "during recovery" in text for text in certificate["not_exercised"])
