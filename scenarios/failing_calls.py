@@ -30,4 +30,13 @@ SCENARIOS = (
         minimum_operations=2,
         engine="full-disk",
     ),
+    Scenario(
+        name="fake-disk",
+        claim="io_error",
+        tries="fill a disk in memory at every byte, go on, and free it again",
+        faults=("full disk",),
+        family="short",
+        minimum_operations=2,
+        engine="fake-disk",
+    ),
 )

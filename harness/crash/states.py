@@ -20,6 +20,7 @@ from harness.core.persistence import PAGE_BYTES, Overwrite, PersistenceModel, Su
 from harness.core.trace import (
     AddEntry,
     Effect,
+    FailedSync,
     Image,
     InodeKind,
     IoEvent,
@@ -363,7 +364,7 @@ class Enumerator:
 
 
 #: Effects after which there is a crash point; and those after which the maximum loss is another one.
-_CHANGES = frozenset((WriteData, SetSize, AddEntry, RemoveEntry, RenameEntry))
+_CHANGES = frozenset((WriteData, SetSize, AddEntry, RemoveEntry, RenameEntry, FailedSync))
 _SYNCS = frozenset((SyncFile, SyncRange, SyncDirectory, SyncAll))
 
 #: A combination of names with the variants of the files that they show.

@@ -272,7 +272,7 @@ class Run:
             for found in series.found
         ]
         struck = live.tell(cases, told)
-        self.notes.extend((*telling.notes, *live.notes))
+        self.notes.extend((*telling.notes, *live.notes, *self.live.notes))
         return (*told, *struck)
 
     # --- judged again --------------------------------------------------------------------

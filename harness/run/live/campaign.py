@@ -71,6 +71,7 @@ class LiveFaults:
                 continue
             self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
             series.tried = self.campaign.try_faults(series.jobs, resumable=True)
+            self._leave_out_if_not_exercised(series)
 
     def _tried(self) -> Iterator[tuple[Scenario, str, str]]:
         """Scenarios with the claim that each tries to break, its own or one that stands in for it, and the promise."""
@@ -83,6 +84,21 @@ class LiveFaults:
                     continue
                 for promise in self.promises[claim]:
                     yield scenario, claim, promise
+
+    def _leave_out_if_not_exercised(self, series: Series) -> None:
+        refused = [item.refused for item in series.tried if item.refused]
+        if ENGINES[series.scenario.engine].optional and len(refused) == len(series.tried):
+            self.series.remove(series)
+            self.not_exercised.append(f"{series.scenario.name}: {refused[0]}")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth saying where two mechanisms disagree."""
+        broken = {series.scenario.engine: any(series.found) for series in self.series}
+        if broken.get("full-disk") == broken.get("fake-disk") or not {"full-disk", "fake-disk"} <= broken.keys():
+            return ()
+        says, silent = ("full-disk", "fake-disk") if broken["full-disk"] else ("fake-disk", "full-disk")
+        return (f"{says} found a violation and {silent} did not: only one has short writes, the other counts bytes",)
 
     def _lacking(self, kind: EngineKind) -> str:
         """Why an engine can't do anything here, or nothing: that says nothing about the claim."""

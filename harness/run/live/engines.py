@@ -13,6 +13,7 @@ from harness.run.live.calls import CallsEngine
 from harness.run.live.clocks import ClockEngine
 from harness.run.live.damage import DamageEngine
 from harness.run.live.disks import MOUNT_BYTES, DisksEngine
+from harness.run.live.fakes import FakeDisksEngine
 from harness.run.live.hunting import MachineEngine, without_hypothesis
 from harness.run.live.kills import KillEngine, RandomKillEngine
 from harness.run.live.leaks import LeakEngine
@@ -56,7 +57,8 @@ class EngineKind:
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
     many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
     `forks`: it needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
-    what this machine lacks for it, or nothing.
+    what this machine lacks for it, or nothing. `optional`: if it can't try a store, that says nothing about the claim,
+    because others do.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -70,6 +72,7 @@ class EngineKind:
     forks: bool = False
     hunts: bool = False
     missing: Callable[[], str] = _nothing
+    optional: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
@@ -89,6 +92,9 @@ ENGINES: dict[str, EngineKind] = {
     "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False),
     "machine": EngineKind(
         MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True, missing=without_hypothesis
+    ),
+    "fake-disk": EngineKind(
+        FakeDisksEngine, FakeDisksEngine.fault_types, "full disks in memory", ordered=True, cost=50, optional=True
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Small stores that do something wrong, or right, when a call fails. Each does its own I/O, and shows its call sites."""
+"""Small stores that do something wrong, or right, when a call fails."""
 
 from __future__ import annotations
 

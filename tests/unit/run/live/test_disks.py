@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import Save
+from harness import DOCUMENT, Save
 from harness.core.workload import Workload
 from harness.inject.disks import FullDisk, Room
 from harness.judge.classify import Violation
@@ -60,7 +60,7 @@ def test_a_full_disk_that_is_raised_is_no_finding() -> None:
 
 @needs_a_mount
 def test_one_fault_alone_can_be_tried_again() -> None:
-    result = tried("ShortWrites", only=FullDisk(0, 1))
+    result = tried("ShortWrites", only=FullDisk(0, 2))
     assert (result.trials, len(result.found)) == (1, 1)
 
 
@@ -68,7 +68,7 @@ def test_without_a_small_file_system_nothing_is_filled(make_bench: Callable[[Any
     class Adapter:
         """Never opened."""
 
-        from harness import DOCUMENT as model
+        model = DOCUMENT
 
     made = DisksEngine(make_bench(Adapter), Workload("disk", SAVES), "io_error", "fails_cleanly")
     assert "no small file system" in made.rehearse()
@@ -78,7 +78,7 @@ def test_a_trial_that_ended_its_worker(make_bench: Callable[[Any], Bench]) -> No
     class Adapter:
         """Never opened."""
 
-        from harness import DOCUMENT as model
+        model = DOCUMENT
 
     made = DisksEngine(make_bench(Adapter), Workload("disk", SAVES), "io_error", "fails_cleanly")
     trial = made.ended(FullDisk(1, 0, Room.INODES), Violation("hang", "it did not return"))
