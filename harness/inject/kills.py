@@ -41,6 +41,10 @@ class Moment(Enum):
     RANDOM = "at a random moment"  # after so many thousandths of the time that the workload takes
 
 
+#: Moments whose number is not that of a call.
+_NO_CALL = (Moment.ACKNOWLEDGED, Moment.RANDOM)
+
+
 @dataclass(frozen=True, slots=True)
 class Kill:
     """One kill of the process that runs a workload. Calls about the store's directory are counted, from 1."""
@@ -183,15 +187,16 @@ def _calls(course: Course) -> list[Called]:
 def call_at(course: Course, kill: Kill) -> Called | None:
     """The call that the kill strikes at; none for a kill after an acknowledgement."""
     calls = _calls(course)
-    exact = kill.moment not in (Moment.ACKNOWLEDGED, Moment.RANDOM)
-    return calls[kill.number - 1] if exact and 0 < kill.number <= len(calls) else None
+    at_a_call = kill.moment not in _NO_CALL and 0 < kill.number <= len(calls)
+    return calls[kill.number - 1] if at_a_call else None
 
 
 def site_of(course: Course, kill: Kill) -> CallSite | None:
     """The last call begun that may have left something behind.
 
     Where the client learned something after the last change, what it learned counts: then it is the last call
-    before that, a sync included, for it is this call that should have done more.
+    before that, a sync included, for it is this call that should have done more. For a random kill the course is
+    that of the run that was killed, and all of it counts.
     """
     changed = settled = None
     lasting: Called | None = None
@@ -211,7 +216,7 @@ def _before(course: Course, kill: Kill) -> Iterator[Called | Settled]:
     for item in course:
         if isinstance(item, Called):
             number += 1
-            if number == kill.number and kill.moment is not Moment.ACKNOWLEDGED:
+            if number == kill.number and kill.moment not in _NO_CALL:
                 if kill.moment in (Moment.AFTER, Moment.INSIDE):
                     yield item
                 return

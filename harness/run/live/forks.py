@@ -231,10 +231,21 @@ class Child:
     def _hear(self, deadline: float | None) -> bool:
         """Take what has been said; whether there may be more."""
         left = _LOOK_S if deadline is None else max(0.0, min(_LOOK_S, deadline - time.perf_counter()))
+        if self._speaks(left):
+            return self._take()
+        if not self.has_ended():
+            return True
+        while self._speaks(0.0) and self._take():  # said between the look at the pipe and the end
+            pass
+        return False
+
+    def _speaks(self, seconds: float) -> bool:
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
-        if not poll.poll(left * 1000):
-            return not self.has_ended()
+        return bool(poll.poll(seconds * 1000))
+
+    def _take(self) -> bool:
+        """Hear what is in the pipe; `False` at its end."""
         data = real.read(self._reader, _READ_BYTES)
         self._buffer += data
         while (message := self._message()) is not None:

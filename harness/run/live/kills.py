@@ -103,7 +103,9 @@ class KillEngine:
         return self._killed(kill)
 
     def ended(self, kill: Kill, violation: Violation) -> Trial:
-        site = self.streak.site(violation.kind, kills.site_of(self.course, kill))
+        site = None  # where it was killed by the clock, nobody knows any more
+        if kill.moment is not Moment.RANDOM:
+            site = self.streak.site(violation.kind, kills.site_of(self.course, kill))
         exhibit = self._exhibit(kill, violation.sentence, self.usual, None)
         return Trial(1, violation, site, exhibit, self._struck(kill), self.promise)
 

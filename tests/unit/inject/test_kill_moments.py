@@ -49,6 +49,7 @@ def test_every_call_and_every_answer_is_a_moment() -> None:
         (Kill(Moment.ACKNOWLEDGED, 0), 3),  # but it is the call after which the client was told
         (Kill(Moment.BEFORE, 5), 3),
         (Kill(Moment.STALLED, 3), 2),
+        (Kill(Moment.RANDOM, 2), 3),  # all of the course
     ],
 )
 def test_the_call_site_is_the_last_call_begun(kill: Kill, line: int) -> None:

@@ -155,6 +155,23 @@ def test_a_pipe_that_somebody_else_holds_is_not_waited_for(tmp_path: Path) -> No
     assert (heard.done, heard.orphans) == (True, 1)
 
 
+def test_what_was_said_right_before_the_end_is_heard() -> None:
+    """Also if the pipe was empty when the parent looked, and the child gone when it looked again."""
+    looks: list[float] = []
+
+    class Late(Child):
+        def _speaks(self, seconds: float) -> bool:
+            looks.append(seconds)
+            if len(looks) > 1:
+                return super()._speaks(seconds)
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            return False
+
+    heard = Late(Diary(), lambda voice: voice.say(Word.BEGUN, 4)).listen()
+
+    assert (heard.begun, heard.done, looks[1]) == (5, True, 0.0)
+
+
 def test_two_children_at_once_do_not_end_each_other() -> None:
     def wait(voice: Voice) -> None:
         voice.say(Word.BEGUN, 0)

@@ -19,7 +19,8 @@ from harness.judge.classify import Violation
 from harness.record import scan
 from harness.run.containment import subreaping
 from harness.run.live.kills import KillEngine, RandomKillEngine, fingerprint, without
-from harness.run.live.values import Trial
+from harness.run.live.telling import LiveCase, grouped
+from harness.run.live.values import LiveFound, Trial
 from store_under_test.metrics_store.adapter import MetricsStoreAdapter, MetricsUpdateAdapter
 from tests.stores import killed
 from tests.stores.honest import InPlace, Sound
@@ -222,6 +223,22 @@ def test_a_sound_store_survives_kills_by_the_clock(tmp_path: Path) -> None:
 
     assert violations(made) == set()
     assert made.attempt(Kill(Moment.BEFORE, 3)).fired == 1
+
+
+def test_of_a_kill_by_the_clock_that_hung_the_call_is_unknown(tmp_path: Path) -> None:
+    """Such a finding gives way to any other of its kind."""
+    made = engine(killed.PidLock, tmp_path, kind=RandomKillEngine)
+    violation = Violation("hang", "opening the store did not return")
+    by_the_clock, exact = (made.ended(kill, violation) for kill in (Kill(Moment.RANDOM, 7), Kill(Moment.BEFORE, 3)))
+
+    def case(trial: Trial) -> LiveCase:
+        return LiveCase(LiveFound("kills", "process_crash", PAIRS, None, trial, 0.0), "kills", "acknowledged")
+
+    assert (by_the_clock.site, exact.site and exact.site.function) == (None, "PidLock.open")
+    assert list(grouped([case(by_the_clock), case(exact)], set())) == [("hang", str(exact.site))]
+    assert list(grouped([case(by_the_clock)], set())) == [("hang", "None")]
+    assert list(grouped([case(by_the_clock)], {("hang", "somewhere")})) == []
+    assert list(grouped([case(exact)], {("hang", str(exact.site))})) == []
 
 
 def test_a_kill_that_comes_too_late_has_not_fired(tmp_path: Path) -> None:
