@@ -282,7 +282,7 @@ def crashed(trace: Trace, model: PersistenceModel, choice: int, seed: int) -> Cr
     blind = blindness(trace, model)
     if blind:
         return Crashed(None, blind=blind)
-    for since in (_last_step(trace), 0):  # a step that did nothing has no crash states: any moment before will do
+    for since in _steps(trace):  # a step that did nothing has no crash states: the one before it will do
         count = sum(1 for _ in _states(trace, model, since, seed))
         if count:
             break
@@ -311,11 +311,11 @@ def blindness(trace: Trace, model: PersistenceModel) -> str:
     return ""
 
 
-def _last_step(trace: Trace) -> int:
-    """The event with which the last step begins: an operation, or closing before another opening."""
+def _steps(trace: Trace) -> list[int]:
+    """The events with which steps begin, the last one first: operations, and closing before another opening."""
     kinds = (MarkerKind.BEGIN, MarkerKind.CLOSE_BEGIN)
-    begins = (n for n, event in enumerate(trace.events) if event.marker and event.marker.kind in kinds)
-    return max(begins, default=0)
+    begins = [n for n, event in enumerate(trace.events) if event.marker and event.marker.kind in kinds]
+    return [*reversed(begins), 0]
 
 
 def text_of_event(trace: Trace, event: int) -> str:
