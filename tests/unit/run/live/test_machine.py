@@ -328,3 +328,31 @@ def test_an_operation_that_the_store_cannot_take_leaves_the_program(directory: P
     stage = StoreStage(Picky, directory)
     stage.play(Program((A, B, C, KillWriter(2))))
     assert B not in stage.steps and stage.fired == 1
+
+
+class Glues(Careful):
+    """Appends to whatever is there, a torn tail included, and reads up to the first line that is torn."""
+
+    contract = Contract(power_loss=None, io_error=None, corruption=None)
+
+    def read(self, path: Path) -> dict[str, str]:
+        pairs = {}
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            words = line.split(b" ")
+            if len(words) != 3 or words[2] != b"end":
+                break
+            pairs[words[0].decode()] = words[1].decode()
+        return pairs
+
+    def apply(self, store: Path, operation: Any) -> None:
+        with open(store, "ab", buffering=0) as stream:
+            stream.write(f"{operation.key} {operation.value} end\n".encode())
+
+
+def test_the_crash_that_did_the_harm_is_blamed(directory: Path) -> None:
+    """The first kill tears the tail, the next append is glued to it; the second kill only shows it."""
+    large = Put("k1", "x" * 6000)
+    found = some(Glues, directory, lambda choice: KillWriter(choice), large, KillWriter(1), A)
+    assert found.violation.kind == "not_writable" and found.program.steps[-1] == Reopen()
+    for choice in range(4):
+        StoreStage(Glues, directory).play(Program((A, KillWriter(choice), A, KillWriter(choice))))
