@@ -23,7 +23,9 @@ from harness.testing import (
     Broken,
     KillWriter,
     NeverFired,
+    damaged,
     failing_io,
+    full_disk,
     killed_writer,
     play,
     power_cut,
@@ -205,3 +207,86 @@ def test_a_mechanism_that_does_not_work_is_not_relied_on(monkeypatch: pytest.Mon
     with pytest.raises(HarnessError, match=r"time\.time is not moved"):
         with skewed_clock(3600):
             pass
+
+
+def test_failing_calls_and_full_disks_together(tmp_path: Path) -> None:
+    """Two gates at once: each sees what the other lets through."""
+    with failing_io(tmp_path, "fsync", times=2) as failing, full_disk(tmp_path, 4) as full:
+        with open(tmp_path / "f", "wb", buffering=0) as file:
+            assert [file.write(b"123"), file.write(b"456")] == [3, 1]
+            for _ in range(2):
+                with pytest.raises(OSError):
+                    os.fsync(file.fileno())
+            os.fsync(file.fileno())
+            with pytest.raises(OSError):
+                file.write(b"7")
+            full.free()
+            file.write(b"7")
+    assert failing.fired == 2 and len(failing.struck) == 2 and full.fired == 2
+
+
+def test_every_disk_of_a_power_cut(tmp_path: Path) -> None:
+    """None twice, no more than the limit, and before the acknowledgement as well as after it."""
+    def action(acknowledge: Any) -> None:
+        (tmp_path / "a").write_text("one")
+        acknowledge()
+        (tmp_path / "b").write_text("two")
+
+    cut = power_cut(tmp_path, action)
+    disks = [(disk.acknowledged, disk.completed, sorted(os.listdir(disk.path)), bool(disk.lost)) for disk in cut]
+    assert cut.exhausted and cut.fired == len(disks)
+    assert {acknowledged for acknowledged, *_ in disks} == {0, 1}
+    assert (1, True, ["a", "b"], False) in disks and (1, True, [], True) in disks
+    few = power_cut(tmp_path, lambda: (tmp_path / "c").write_text("three"), "ext4", limit=3)
+    assert len(list(few)) == 3 and not few.exhausted
+
+
+def test_a_writer_is_killed_at_each_call(tmp_path: Path) -> None:
+    """What it acknowledged before is known; the last kill does not fire, because the writer was done."""
+    def action(acknowledge: Any) -> None:
+        for name in "ab":
+            (tmp_path / name).write_text(name)
+            acknowledge()
+
+    seen = []
+    for nth in range(1, 9):
+        killed = killed_writer(tmp_path, action, nth, may_not_fire=True)
+        seen.append((killed.acknowledged, bool(killed.fired)))
+        if not killed.fired:
+            break
+    assert seen == [(0, True), (0, True), (1, True), (1, True), (2, False)]
+
+
+def test_damaged_copies(tmp_path: Path) -> None:
+    """All of a small file, spread over the list where there is a limit, and nothing of the original is touched."""
+    (tmp_path / "f").write_bytes(b"content")
+    copies = [(copy.file, copy.what, _content(copy.path / "f")) for copy in damaged(tmp_path)]
+    assert {file for file, _, _ in copies} == {"f"}
+    contents = [content for _, _, content in copies]
+    assert None in contents and b"cont" in contents and b"content" not in contents
+    assert len(list(damaged(tmp_path, limit=5))) == 5
+    assert (tmp_path / "f").read_bytes() == b"content"
+    (tmp_path / "f").unlink()
+    with pytest.raises(NeverFired):
+        list(damaged(tmp_path))
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def test_input_that_can_not_fire(tmp_path: Path) -> None:
+    for make in (
+        lambda: failing_io(tmp_path, "fsync", "EWHAT"),
+        lambda: failing_io(tmp_path, "fsync", "short write"),
+        lambda: failing_io(tmp_path, times=0),
+        lambda: full_disk(tmp_path / "none"),
+        lambda: full_disk(tmp_path, -1),
+        lambda: power_cut(tmp_path, print, limit=0),
+        lambda: power_cut(tmp_path, print, "ext5"),
+        lambda: killed_writer(tmp_path, print, 0),
+        lambda: damaged(tmp_path, limit=0),
+        lambda: skewed_clock(float("inf")),
+    ):
+        with pytest.raises(UsageError):
+            make()

@@ -9,8 +9,10 @@ child can say, when it is to crash, what a disk may hold.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pickle
+import resource
 import select
 import signal
 import struct
@@ -41,6 +43,8 @@ from harness.run.recovering import read_state, text_of_error
 TIME_LIMIT_S = 10.0
 #: Crash states of one step that there are to choose from.
 CHOICES = Limits(states_per_point=120, bounded_per_point=40, states=400)
+#: Descriptors of pipes are below this one, and among the last so many that the process may have.
+_HIGHEST, _RESERVED = 4096, 48
 _LENGTH = struct.Struct("<Q")
 
 
@@ -87,8 +91,8 @@ class Holder:
         self.time_limit_s = time_limit_s
         rebind()  # once here, and not in each child
         native.libraries_that_sync()
-        commands, self._commands = os.pipe()
-        self._answers, answers = os.pipe()
+        commands, self._commands = _pipe()
+        self._answers, answers = _pipe()
         parent = os.getpid()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forks in a process with threads
@@ -107,8 +111,7 @@ class Holder:
             _send(self._commands, (command, arguments))
         except BrokenPipeError:
             raise Died(self._reap()) from None
-        ready, _, _ = select.select([self._answers], [], [], self.time_limit_s)
-        if not ready:
+        if not self._has_answered():
             self.kill()
             raise Hung(f"did not return within {self.time_limit_s:g} s")
         answer = _receive(self._answers)
@@ -119,6 +122,12 @@ class Holder:
             self.kill()
             raise HarnessFault(f"a process that held a store failed:\n{value}")
         return value
+
+    def _has_answered(self) -> bool:
+        """Wait for it; a poll, because select(2) knows no descriptors above 1023."""
+        poll = select.poll()
+        poll.register(self._answers, select.POLLIN)
+        return bool(poll.poll(self.time_limit_s * 1000))
 
     def kill(self) -> None:
         """End the child at once."""
@@ -136,6 +145,17 @@ class Holder:
         os.close(self._answers)
         code = os.waitstatus_to_exitcode(status)
         return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe out of the usual reach: daemons close, and stores reuse, the low descriptors."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    least = max(3, min(soft if soft != resource.RLIM_INFINITY else _HIGHEST, _HIGHEST) - _RESERVED)
+    low = os.pipe()
+    high = tuple(real.fcntl(end, fcntl.F_DUPFD_CLOEXEC, least) for end in low)
+    for end in low:
+        os.close(end)
+    return high[0], high[1]
 
 
 # --- in the child -------------------------------------------------------------------------------
@@ -282,7 +302,7 @@ def crashed(trace: Trace, model: PersistenceModel, choice: int, seed: int) -> Cr
     blind = blindness(trace, model)
     if blind:
         return Crashed(None, blind=blind)
-    for since in (_last_step(trace), -1):  # a step that did nothing has no crash states: any moment before will do
+    for since in _steps(trace):  # a step that did nothing has no crash states: the one before it will do
         count = sum(1 for _ in _states(trace, model, since, seed))
         if count:
             break
@@ -311,11 +331,11 @@ def blindness(trace: Trace, model: PersistenceModel) -> str:
     return ""
 
 
-def _last_step(trace: Trace) -> int:
-    """The event with which the last step begins: an operation, or closing before another opening."""
+def _steps(trace: Trace) -> list[int]:
+    """The events with which steps begin, the last one first: operations, and closing before another opening."""
     kinds = (MarkerKind.BEGIN, MarkerKind.CLOSE_BEGIN)
-    begins = (n for n, event in enumerate(trace.events) if event.marker and event.marker.kind in kinds)
-    return max(begins, default=0)
+    begins = [n for n, event in enumerate(trace.events) if event.marker and event.marker.kind in kinds]
+    return [*reversed(begins), -1]
 
 
 def text_of_event(trace: Trace, event: int) -> str:

@@ -335,7 +335,28 @@ class StoreStage:
             self.blame = Blame("io_error", swallowed, (model.name,))
         self.lines.append(f"<{source(self.steps[-1])}: {_told(crash)}>")
         self.before, self.after = scan(self.directory), crash.image
-        self._recover(crash.image, self._admissible(promise, crash.knowledge))
+        before = self.segment.recovered or self.segment.struck
+        try:
+            self._recover(crash.image, self._admissible(promise, crash.knowledge))
+        except Broken as broken:
+            raise (before and self._broken_before()) or broken from None
+
+    def _broken_before(self) -> Broken | None:
+        """Whether an earlier fault is to blame: then opening the store again shows as much as this crash did."""
+        self.end()
+        control = StoreStage(
+            self.adapter,
+            self.directory,
+            self.materializer,
+            seed=self.seed,
+            promises=self.promises,
+            time_limit_s=self.time_limit_s,
+        )
+        try:
+            control.play(Program((*self.steps[:-1], Reopen()), self.looking))
+        except Broken as broken:
+            return broken
+        return None
 
     def _swallowed(self, claim: str) -> CallSite | None:
         """The failed call behind an acknowledgement that this crash may disprove: a power cut, only a failed sync."""

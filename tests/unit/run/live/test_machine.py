@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import Delete, Put, UsageError
+from harness import Contract, Delete, Put, Sync, Unsupported, UsageError
 from harness.core.program import (
     DamageFile,
     FailNextCall,
@@ -88,7 +88,6 @@ def test_a_power_cut_shows_what_was_not_synced(directory: Path) -> None:
 
 def test_a_swallowed_error_is_told_from_a_loss(directory: Path) -> None:
     """The fsync failed, the operation returned, and a power cut disproves it: the call that failed is to blame."""
-    steps = (FailNextCall("EIO", 3), A)
     failing = FailNextCall("EIO", 6)  # open, write, fsync, replace, open the directory, fsync it
     found = some(machined.SwallowsSync, directory, _cut, failing, A)
     assert (found.blame.claim, found.violation.kind) == ("io_error", "swallowed_error")
@@ -225,3 +224,135 @@ def test_only_what_is_promised_is_offered() -> None:
 def test_values_are_written_as_python() -> None:
     for value in (A, Put("a" * 50, "b"), (1,), (), [A, {"x": (1, 2)}], {"k": None}, "it's"):
         assert eval(source(value), {"Put": Put}) == value
+
+
+# --- what ends a program without a verdict, and rarer ways to fail -------------------------------------
+
+
+class Scripted(Careful):
+    """Does what its files say: raises when it is opened, read or closed, ends the process, or reads wrong."""
+
+    contract = machined.KILLS
+    when = ""
+
+    def open(self, directory: Path) -> Path:
+        self.count(directory / "opened")
+        self.obey("open", directory)
+        return super().open(directory)
+
+    def apply(self, store: Path, operation: Any) -> None:
+        self.obey("apply", store.parent)
+        super().apply(store, operation)
+
+    def snapshot(self, store: Path) -> Any:
+        self.obey("snapshot", store.parent)
+        return {"wrong": "state"} if self.is_time("wrong", store.parent) else super().snapshot(store)
+
+    def count(self, path: Path) -> None:
+        path.write_text(str(int(path.read_text()) + 1 if path.exists() else 1))
+
+    def is_time(self, what: str, directory: Path) -> bool:
+        call, _, number = self.when.partition(" ")
+        return call.startswith(what) and int((directory / "opened").read_text()) >= int(number)
+
+    def obey(self, call: str, directory: Path) -> None:
+        if self.is_time(f"{call}-exit", directory):
+            os._exit(4)
+        if self.is_time(f"{call}-raise", directory):
+            raise OSError("as written")
+
+
+@pytest.mark.parametrize(
+    ("when", "kind", "looking"),
+    [
+        ("open-raise 2", "cannot_open", False),
+        ("open-raise 3", "cannot_open", False),
+        ("snapshot-raise 2", "cannot_open", False),
+        ("snapshot-raise 3", "cannot_open", False),
+        ("snapshot-raise 4", "cannot_open", False),
+        ("open-exit 4", "cannot_open", False),
+        ("apply-exit 2", "cannot_open", True),
+        ("wrong 2", "phantom", False),
+        ("wrong 3", "not_idempotent", True),
+        ("wrong 4", "not_writable", False),
+    ],
+)
+def test_each_way_to_fail_after_a_kill(directory: Path, when: str, kind: str, looking: bool) -> None:
+    """The first opening after it, the second, and the last look at the end."""
+    adapter = type("Scripted", (Scripted,), {"when": when})
+    found = broken(adapter, directory, A, KillWriter(9), C, looking=looking)
+    assert (found.blame.claim, found.violation.kind) == ("process_crash", kind)
+
+
+@pytest.mark.parametrize("when", ["open-raise 2", "snapshot-raise 2", "wrong 2"])
+def test_what_fails_without_any_fault_is_no_finding(directory: Path, when: str) -> None:
+    stage = StoreStage(type("Scripted", (Scripted,), {"when": when}), directory)
+    stage.play(Program((A, Reopen(), KillWriter(0))))
+    assert stage.fired == 0 and "without any fault" in stage.unknown[0]
+
+
+class Buffered(Careful):
+    """Writes at a sync only, as its contract says."""
+
+    contract = Contract(process_crash="synced", power_loss=None, corruption=None, io_error=None)
+    operations = (Put, Delete, Sync)
+
+    def apply(self, store: Path, operation: Any) -> None:
+        pending = self.__dict__.setdefault("pending", [])
+        if not isinstance(operation, Sync):
+            pending.append(operation)
+            return
+        for waiting in pending:
+            super().apply(store, waiting)
+        pending.clear()
+
+    def snapshot(self, store: Path) -> Any:
+        return super().snapshot(store)
+
+
+def test_what_is_owed_after_a_sync_only(directory: Path) -> None:
+    """A kill or a reopening may take what was not synced; what was, may not go."""
+    StoreStage(Buffered, directory).play(Program((A, Sync(), B, KillWriter(0), A, Sync(), C, Reopen(), B)))
+    forgetful = type("Forgetful", (Buffered,), {"write": lambda self, path, pairs: None})
+    found = broken(forgetful, directory, A, Sync(), KillWriter(5))
+    assert found.violation.kind == "lost_acknowledged"
+
+
+def test_an_operation_that_the_store_cannot_take_leaves_the_program(directory: Path) -> None:
+    class Picky(Careful):
+        def apply(self, store: Path, operation: Any) -> None:
+            if operation == B:
+                raise Unsupported
+            super().apply(store, operation)
+
+    stage = StoreStage(Picky, directory)
+    stage.play(Program((A, B, C, KillWriter(2))))
+    assert B not in stage.steps and stage.fired == 1
+
+
+class Glues(Careful):
+    """Appends to whatever is there, a torn tail included, and reads up to the first line that is torn."""
+
+    contract = Contract(power_loss=None, io_error=None, corruption=None)
+
+    def read(self, path: Path) -> dict[str, str]:
+        pairs = {}
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            words = line.split(b" ")
+            if len(words) != 3 or words[2] != b"end":
+                break
+            pairs[words[0].decode()] = words[1].decode()
+        return pairs
+
+    def apply(self, store: Path, operation: Any) -> None:
+        with open(store, "ab", buffering=0) as stream:
+            stream.write(f"{operation.key} {operation.value} end\n".encode())
+
+
+def test_the_crash_that_did_the_harm_is_blamed(directory: Path) -> None:
+    """The first kill tears the tail, the next append is glued to it; the second kill only shows it."""
+    large = Put("k1", "x" * 6000)
+    found = some(Glues, directory, lambda choice: KillWriter(choice), large, KillWriter(1), A)
+    assert found.violation.kind == "not_writable" and found.program.steps[-1] == Reopen()
+    for choice in range(4):
+        StoreStage(Glues, directory).play(Program((A, KillWriter(choice), A, KillWriter(choice))))
