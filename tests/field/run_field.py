@@ -97,7 +97,7 @@ def chapter(library: Library, certificate: Certificate) -> str:
     if library.shown:
         parts.append("### Without this project")
     for name in library.shown:
-        parts.append(f"```python\n{source(name)}```\n\nprints\n\n```text\n{reproduce(name)}```")
+        parts.append(f"```py\n{source(name)}```\n\nprints\n\n```text\n{reproduce(name)}```")
     return "\n\n".join(parts)
 
 

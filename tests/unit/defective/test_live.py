@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -125,8 +127,6 @@ def test_a_save_whose_fsync_failed_returns(tmp_path: Path, monkeypatch: pytest.M
 
 def test_half_a_document_is_installed_when_closing_fails(tmp_path: Path) -> None:
     """D24: a limit on the size of files makes the flush of the buffer fail, with what fits already written."""
-    resource = pytest.importorskip("resource")
-    signal = pytest.importorskip("signal")
     store = d24_error_on_close_ignored.DocumentFile(tmp_path)
     store.save({"a": 1})
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
