@@ -6,7 +6,7 @@ namespace. Code in C that asks the operating system itself, and programs that a 
 Without a clock engaged every function does what it always did.
 
 A call that sleeps returns at once, and the clocks show that it slept; only the thread that makes the calls into a store
-is treated so, and only while it is the only one, because other threads really have to wait for each other.
+is treated so, and only while the store has no other, because threads really have to wait for each other.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class _Readings:
     def __init__(self) -> None:
         self.clock: Clock | None = None
         self.caller = 0
+        self.threads = 0
 
     def __reduce__(self) -> str:
         return "READINGS"
@@ -92,7 +93,7 @@ class _Readings:
         return clocks.perf_counter() if self.clock is None else self.perf_counter_ns() / NANOSECONDS
 
     def sleep(self, seconds: Any, /) -> Any:
-        alone = threading.get_ident() == self.caller and threading.active_count() == 1
+        alone = threading.get_ident() == self.caller and threading.active_count() <= self.threads
         if self.clock is None or not alone or not isinstance(seconds, int | float) or not seconds >= 0:
             return clocks.sleep(seconds)
         self.clock.wait(seconds, call_site(2))
@@ -181,7 +182,7 @@ def engaged(clock: Clock, zone: str = "") -> Iterator[None]:
     """The calls of this thread go by `clock`, in the time zone `zone` ("": that of the machine), until the end."""
     assert _pairs, "install first"
     before = os.environ.get("TZ")
-    READINGS.clock, READINGS.caller = clock, threading.get_ident()
+    READINGS.clock, READINGS.caller, READINGS.threads = clock, threading.get_ident(), threading.active_count()
     _set_zone(zone or before)
     try:
         yield
