@@ -162,13 +162,17 @@ class MarkerKind(Enum):
     BEGIN = "operation begins"
     ACKNOWLEDGE = "operation acknowledged"
     FAIL = "operation raised"
+    OBSERVE = "read by another client, not acknowledged yet"
     CLOSE_BEGIN = "close begins"
     CLOSE_END = "close returned"
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What the client knew at this moment; `operation` is an index into `Trace.operations`, or -1."""
+    """What the client knew at this moment; `operation` is an index into `Trace.operations`, or -1.
+
+    `OBSERVE`: another client was answered by a read, and the answer shows all operations up to this one.
+    """
 
     kind: MarkerKind
     operation: int = -1

@@ -39,7 +39,7 @@ class Atom:
 
 
 def pending_files(disk: Disk) -> list[FileState]:
-    return [file for _, file in sorted(disk.files.items()) if file.items]
+    return [disk.files[inode] for inode in sorted(disk.pending)]
 
 
 def everything(disk: Disk) -> Wish:

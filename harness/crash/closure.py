@@ -14,6 +14,7 @@ from harness.crash.pending import (
     Item,
     SizeItem,
     WriteItem,
+    full_choice,
     mask_needed,
     needs_data,
     shift,
@@ -33,7 +34,10 @@ def sync_range(file: FileState, offset: int, length: int) -> None:
         for item, mask in zip(writes, least.kept, strict=True)
     )
     sizes = max(least.sizes, _steps_to_read(file, end))
-    file.force(smallest(file, Choice(kept, sizes), -1))
+    if Choice(kept, sizes) == full_choice(file.items):  # as a rule: nothing but this call was pending
+        file.sync()
+    else:
+        file.force(smallest(file, Choice(kept, sizes), -1))
 
 
 def _steps_to_read(file: FileState, end: int) -> int:

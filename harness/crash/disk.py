@@ -7,6 +7,9 @@ is durable and what is pending. What a crash can leave at that moment is compute
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from harness.core.persistence import DataAgainstEntries, FileSync, PersistenceModel
 from harness.core.trace import (
     ROOT,
@@ -34,7 +37,11 @@ from harness.crash.pending import FileState
 
 
 class Disk:
-    """Durable and pending content of a directory under `model`."""
+    """Durable and pending content of a directory under `model`.
+
+    `pending` holds the inodes of files with pending items. `entries_version` changes with the entries,
+    `durable_version` whenever what a crash leaves at least may be another content.
+    """
 
     def __init__(self, base: Image, model: PersistenceModel, seed: int) -> None:
         self.model = model
@@ -44,6 +51,8 @@ class Disk:
         self.durable: dict[Slot, int] = {}
         self.entry_ops: list[EntryOp] = []
         self.entries_version = 0
+        self.durable_version = 0
+        self.pending: set[int] = set()
         self.modes: dict[int, int] = {}
         for number, node in base.nodes.items():
             self._add_node(number, node)
@@ -61,38 +70,40 @@ class Disk:
 
     def apply(self, effect: Effect, event: int, time_ns: int, operation: int) -> None:
         """One effect of the call `event`, made at `time_ns` on behalf of `operation`."""
-        match effect:
-            case WriteData(inode, offset, data):
-                self.garbage.remember(operation, inode, data)
-                if inode in self.files:
-                    self.files[inode].write(event, time_ns, offset, data)
-            case SetSize(inode, size):
-                if inode in self.files:
-                    self.files[inode].set_size(event, time_ns, size)
-            case NewInode():
-                self._create(effect, time_ns)
-            case AddEntry(directory, name, inode):
-                self._change_entries([EntryOp(event, {(directory, name): inode}, frozenset((directory,)))])
-            case RemoveEntry(directory, name):
-                self._change_entries([EntryOp(event, {(directory, name): ABSENT}, frozenset((directory,)))])
-            case RenameEntry():
-                self._rename(effect, event)
-            case SetMode(inode, mode):
-                self._set_mode(inode, mode)
-            case SetTimes(inode, mtime_ns):
-                if inode in self.files:
-                    self.files[inode].mtime_ns = mtime_ns
-                    self.files[inode].version += 1
-            case SyncFile() | SyncRange() | SyncDirectory() | SyncAll():
-                self._sync(effect)
+        _METHODS[type(effect)](self, effect, event, time_ns, operation)
 
-    def _create(self, effect: NewInode, time_ns: int) -> None:
+    def _write(self, effect: WriteData, event: int, time_ns: int, operation: int) -> None:
+        self.garbage.remember(operation, effect.inode, effect.data)
+        file = self.files.get(effect.inode)
+        if file is not None:
+            self._forget_times(file)
+            file.write(event, time_ns, effect.offset, effect.data)
+            self._note_pending(file)
+
+    def _resize(self, effect: SetSize, event: int, time_ns: int, operation: int) -> None:
+        file = self.files.get(effect.inode)
+        if file is not None:
+            self._forget_times(file)
+            file.set_size(event, time_ns, effect.size)
+            self._note_pending(file)
+
+    def _forget_times(self, file: FileState) -> None:
+        if file.mtime_ns is not None:  # utime was the last word, also for what is durable
+            self.durable_version += 1
+
+    def _note_pending(self, file: FileState) -> None:
+        if file.items:
+            self.pending.add(file.inode)
+
+    def _create(self, effect: NewInode, event: int, time_ns: int, operation: int) -> None:
         if effect.kind is InodeKind.FILE:
             self.files[effect.inode] = FileState(effect.inode, self.model, b"", effect.mode, time_ns)
         else:
             self.others[effect.inode] = Node(effect.kind, mode=effect.mode, target=effect.target)
 
-    def _set_mode(self, inode: int, mode: int) -> None:
+    def _set_mode(self, effect: SetMode, event: int, time_ns: int, operation: int) -> None:
+        inode, mode = effect.inode, effect.mode
+        self.durable_version += 1
         if inode in self.files:
             self.files[inode].mode = mode
             self.files[inode].version += 1
@@ -100,7 +111,23 @@ class Disk:
             node = self.others[inode]
             self.others[inode] = Node(node.kind, mode=mode, target=node.target)
 
-    def _rename(self, effect: RenameEntry, event: int) -> None:
+    def _set_times(self, effect: SetTimes, event: int, time_ns: int, operation: int) -> None:
+        self.durable_version += 1
+        if effect.inode in self.files:
+            self.files[effect.inode].mtime_ns = effect.mtime_ns
+            self.files[effect.inode].version += 1
+
+    # --- entries -------------------------------------------------------------------------
+
+    def _add_entry(self, effect: AddEntry, event: int, time_ns: int, operation: int) -> None:
+        slot = (effect.directory, effect.name)
+        self._change_entries([EntryOp(event, {slot: effect.inode}, frozenset((effect.directory,)))])
+
+    def _remove_entry(self, effect: RemoveEntry, event: int, time_ns: int, operation: int) -> None:
+        slot = (effect.directory, effect.name)
+        self._change_entries([EntryOp(event, {slot: ABSENT}, frozenset((effect.directory,)))])
+
+    def _rename(self, effect: RenameEntry, event: int, time_ns: int, operation: int) -> None:
         source = (effect.source_directory, effect.source_name)
         target = (effect.directory, effect.name)
         self._change_entries(rename_ops(self.model, event, source, target, effect.inode, effect.replaced))
@@ -117,22 +144,31 @@ class Disk:
 
     # --- syncs ---------------------------------------------------------------------------
 
-    def _sync(self, effect: Effect) -> None:
-        match effect:
-            case SyncRange(inode, offset, length):
-                if inode in self.files:
-                    sync_range(self.files[inode], offset, length)
-            case SyncFile(inode, entries):
-                if inode in self.files:
-                    self.files[inode].sync()
-                if entries:
-                    self._force_entries(self._covered_by_file_sync(inode))
-            case SyncDirectory(inode):
-                self._force_entries(self._of_directories({inode}))
-            case SyncAll():
-                self._force_entries((1 << len(self.entry_ops)) - 1)
-                for file in self.files.values():
-                    file.sync()
+    def _sync_range(self, effect: SyncRange, event: int, time_ns: int, operation: int) -> None:
+        if effect.inode in self.files:
+            sync_range(self.files[effect.inode], effect.offset, effect.length)
+        self._synced()
+
+    def _sync_file(self, effect: SyncFile, event: int, time_ns: int, operation: int) -> None:
+        if effect.inode in self.files:
+            self.files[effect.inode].sync()
+        if effect.entries:
+            self._force_entries(self._covered_by_file_sync(effect.inode))
+        self._synced()
+
+    def _sync_directory(self, effect: SyncDirectory, event: int, time_ns: int, operation: int) -> None:
+        self._force_entries(self._of_directories({effect.inode}))
+        self._synced()
+
+    def _sync_all(self, effect: SyncAll, event: int, time_ns: int, operation: int) -> None:
+        self._force_entries((1 << len(self.entry_ops)) - 1)
+        for inode in sorted(self.pending):
+            self.files[inode].sync()
+        self._synced()
+
+    def _synced(self) -> None:
+        self.durable_version += 1
+        self.pending = {inode for inode in self.pending if inode in self.files and self.files[inode].items}
 
     def _covered_by_file_sync(self, inode: int) -> int:
         scope = self.model.file_sync
@@ -178,8 +214,8 @@ class Disk:
                 if op.waits_for in self.files:
                     self.files[op.waits_for].sync(before=op.event + 1)
         if self.model.data_against_entries is DataAgainstEntries.ORDERED and latest >= 0:
-            for file in self.files.values():
-                file.sync(before=latest + 1)
+            for inode in sorted(self.pending):
+                self.files[inode].sync(before=latest + 1)
         self._fold_entries()
 
     def _fold_entries(self) -> None:
@@ -200,3 +236,21 @@ class Disk:
         named.update(inode for op in self.entry_ops for inode in op.changes.values())
         for inode in inodes - named:
             self.files.pop(inode, None)
+            self.pending.discard(inode)
+
+
+#: What each effect does.
+_METHODS: dict[type[Effect], Callable[[Disk, Any, int, int, int], None]] = {
+    WriteData: Disk._write,
+    SetSize: Disk._resize,
+    NewInode: Disk._create,
+    AddEntry: Disk._add_entry,
+    RemoveEntry: Disk._remove_entry,
+    RenameEntry: Disk._rename,
+    SetMode: Disk._set_mode,
+    SetTimes: Disk._set_times,
+    SyncFile: Disk._sync_file,
+    SyncRange: Disk._sync_range,
+    SyncDirectory: Disk._sync_directory,
+    SyncAll: Disk._sync_all,
+}

@@ -52,6 +52,10 @@ class Materializer:
             path: self._settled(path, names.get(number, (path,))) for path, (number, _) in wanted.items()
         }
 
+    def forget(self) -> None:
+        """Another process has placed images here: what looks as it was left may be something else."""
+        self._placed.clear()
+
     def changed(self) -> bool:
         """Whether anything is not as `place` left it."""
         found = self._scan()

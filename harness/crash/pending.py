@@ -2,7 +2,8 @@
 
 A file has a durable base and a list of pending items in the order in which they were issued:
 writes, split in units (sectors or pages) that can be lost one by one, and size steps, of which
-any prefix can persist. `variants` lists the contents that a persistence model allows.
+any prefix can persist. `harness.crash.contents` tells what a file then holds, and
+`harness.crash.choices` lists what a persistence model allows.
 
 The rules, each named where it is applied:
 
@@ -14,7 +15,6 @@ The rules, each named where it is applied:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,18 +23,11 @@ from harness.core.persistence import (
     SECTOR_BYTES,
     Growth,
     LastPage,
-    Overwrite,
     PersistenceModel,
     Torn,
 )
-from harness.crash.garbage import Garbage
 
 UNIT_BYTES = {Torn.WRITE: SECTOR_BYTES, Torn.PAGE: PAGE_BYTES, Torn.SECTOR: SECTOR_BYTES, Torn.BYTE_PREFIX: 1}
-#: Choices for one file before enumeration gives up being exhaustive.
-CHOICE_LIMIT = 20_000
-#: Pending items and units of one file before enumeration gives up being exhaustive.
-ITEM_LIMIT = 64
-UNIT_LIMIT = 64
 NEVER = 1 << 60
 
 
@@ -122,6 +115,8 @@ def summand(text: str) -> int:
 
 def page_keys(data: bytes, first: int) -> list[int]:
     """The keys of the pages in `data`, whose first page has the number `first`."""
+    if 0 < len(data) <= PAGE_BYTES:
+        return [page_key(first, data)]
     return [
         page_key(first + start // PAGE_BYTES, data[start : start + PAGE_BYTES])
         for start in range(0, len(data), PAGE_BYTES)
@@ -150,6 +145,7 @@ class FileState:
         "base",
         "base_keys",
         "base_mtime_ns",
+        "bounds",
         "inode",
         "items",
         "key",
@@ -174,6 +170,7 @@ class FileState:
         self.size = len(content)
         self.items: list[Item] = []
         self.version = 0
+        self.bounds: tuple[int, int, int] = (-1, 0, 0)  # a version, and the bytes that its items touch
 
     # --- what the store does -------------------------------------------------------------
 
@@ -245,19 +242,31 @@ class FileState:
             if end <= size:
                 count = place
         if count:
-            front, rest = self.items[:count], self.items[count:]
-            self._replace_base(build(self, front, full_choice(front))[0])
-            self.base_mtime_ns = front[-1].time_ns
-            self.items = rest
+            self._absorb(self.items[:count])
+            self.items = self.items[count:]
         self.version += 1
 
-    def _replace_base(self, window: Window) -> None:
-        first = window.low // PAGE_BYTES
-        last = (min(window.high, max(len(self.base), window.size)) + PAGE_BYTES - 1) // PAGE_BYTES
-        keys = page_keys(window.data, first)
+    def _absorb(self, front: list[Item]) -> None:
+        """All of `front` persisted: the base with it, and its new keys."""
+        base, low, high, size = self.base, len(self.base), 0, len(self.base)
+        resized = False
+        for item in front:
+            if isinstance(item, WriteItem):
+                low, high = min(low, item.offset), max(high, item.end)
+                put(base, item.offset, item.data)
+            else:
+                low, size, resized = min(low, item.size), item.size, True
+                if item.truncates:
+                    del base[size:]
+        if len(base) < size:
+            base.extend(bytes(size - len(base)))
+        else:
+            del base[size:]
+        self.base_mtime_ns = front[-1].time_ns
+        first, last = low // PAGE_BYTES, -(-(NEVER if resized else high) // PAGE_BYTES)
+        keys = page_keys(bytes(base[first * PAGE_BYTES : last * PAGE_BYTES]), first)
         self.key += sum(keys) - sum(self.base_keys[first:last])
         self.base_keys[first:last] = keys
-        self.base[window.low : window.high] = window.data
 
     def content_of(self, window: Window) -> bytes:
         """The whole content of a variant."""
@@ -289,11 +298,11 @@ class FileState:
     def least(self) -> Choice:
         """Nothing but what is durable."""
         writes = [item.forced for item in self.items if isinstance(item, WriteItem)]
-        forced = [i for i, item in enumerate(_sizes(self.items), 1) if item.forced]
+        forced = [i for i, item in enumerate(sizes_of(self.items), 1) if item.forced]
         return Choice(tuple(writes), forced[-1] if forced else 0)
 
 
-def _sizes(items: list[Item]) -> list[SizeItem]:
+def sizes_of(items: list[Item]) -> list[SizeItem]:
     return [item for item in items if isinstance(item, SizeItem)]
 
 
@@ -308,6 +317,13 @@ def needs_data(step: SizeItem, model: PersistenceModel) -> bool:
     if model.growth is not Growth.DATA_FIRST or step.truncates:
         return False
     return not (step.tail and model.last_page is LastPage.SEPARATE)
+
+
+def put(buffer: bytearray, start: int, data: bytes) -> None:
+    """Write `data` at `start`; what lies between it and the end so far is zeros."""
+    if start > len(buffer):
+        buffer.extend(bytes(start - len(buffer)))
+    buffer[start : start + len(data)] = data
 
 
 def shift(mask: int, by: int) -> int:
@@ -332,241 +348,3 @@ def mask_needed(items: list[Item], write: int, step: int, unit: int) -> int:
     assert isinstance(issued, WriteItem) and isinstance(step_item, SizeItem)
     cuts = (item.size for item in items[write + 1 : step] if isinstance(item, SizeItem) and item.truncates)
     return mask_below(issued, min((step_item.size, *cuts)), unit)
-
-
-# --- contents ----------------------------------------------------------------------------
-
-
-def _window_bounds(file: FileState, items: list[Item]) -> tuple[int, int]:
-    """The pages that `items` touch; up to the end of the file where the size changes."""
-    low = min((item.offset if isinstance(item, WriteItem) else item.size for item in items), default=0)
-    low = min(low, len(file.base)) // PAGE_BYTES * PAGE_BYTES
-    if any(isinstance(item, SizeItem) for item in items):
-        return low, NEVER
-    high = max((item.end for item in items if isinstance(item, WriteItem)), default=0)
-    return low, (high + PAGE_BYTES - 1) // PAGE_BYTES * PAGE_BYTES
-
-
-def build(file: FileState, items: list[Item], choice: Choice) -> tuple[Window, list[tuple[int, int]]]:
-    """The content left by `choice`, gaps read as zeros, and the gaps: (start, end) of lost data in grown parts.
-
-    Earlier data below a gap is no gap: then the older bytes show.
-    """
-    low, high = _window_bounds(file, items)
-    buffer = bytearray(file.base[low:high])
-    size = floor = len(file.base)
-    gaps: list[tuple[int, int]] = []
-    covered: list[tuple[int, int]] = []
-    write = steps = 0
-    for item in items:
-        if isinstance(item, WriteItem):
-            kept, lost = _runs(item, choice.kept[write], file.unit)
-            write += 1
-            for start, end in kept:
-                _put(buffer, start - low, item.data[start - item.offset : end - item.offset])
-            gaps.extend(gap for run in lost for gap in _minus(run, covered))
-            covered.extend(kept)
-            continue
-        steps += 1
-        if steps > choice.sizes:
-            continue
-        if item.truncates:
-            del buffer[item.size - low :]
-            floor = min(floor, item.size)
-            gaps = _clipped(gaps, 0, item.size)
-            covered = _clipped(covered, 0, item.size)
-        size = item.size
-    visible = min(size, high) - low
-    if len(buffer) < visible:
-        buffer.extend(bytes(visible - len(buffer)))
-    else:
-        del buffer[visible:]
-    return Window(low, high, bytes(buffer), size), _clipped(gaps, floor, size)
-
-
-def _clipped(ranges: list[tuple[int, int]], low: int, high: int) -> list[tuple[int, int]]:
-    clipped = ((max(start, low), min(end, high)) for start, end in ranges)
-    return [(start, end) for start, end in clipped if start < end]
-
-
-def _runs(item: WriteItem, mask: int, unit: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The byte ranges of a write that were kept, and those that were lost."""
-    whole = (item.offset, item.end)
-    if mask == item.full:
-        return [whole], []
-    if mask == 0:
-        return [], [whole]
-    runs: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
-    start, position, units = item.offset, 0, item.full.bit_length()
-    while position < units:
-        bit = mask >> position & 1
-        while position < units and mask >> position & 1 == bit:
-            position += 1
-        end = min(item.end, (item.first + position) * unit)
-        runs[0 if bit else 1].append((start, end))
-        start = end
-    return runs
-
-
-def _put(buffer: bytearray, start: int, data: bytes) -> None:
-    if start > len(buffer):
-        buffer.extend(bytes(start - len(buffer)))
-    buffer[start : start + len(data)] = data
-
-
-def _minus(run: tuple[int, int], covered: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    rest = [run]
-    for start, end in covered:
-        rest = (
-            [
-                piece
-                for low, high in rest
-                for piece in ((low, min(high, start)), (max(low, end), high))
-                if piece[0] < piece[1]
-            ]
-            if any(low < end and start < high for low, high in rest)
-            else rest
-        )
-    return rest
-
-
-def _filled(window: Window, gaps: list[tuple[int, int]], fill: bytes) -> Window:
-    """Neighbouring gaps are one gap: `fill` starts at the beginning of each."""
-    buffer = bytearray(window.data)
-    for start, end in _merged(gaps):
-        piece = fill[: end - start]
-        buffer[start - window.low : start - window.low + len(piece)] = piece
-    return Window(window.low, window.high, bytes(buffer), window.size)
-
-
-def _merged(gaps: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(gaps):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
-
-
-# --- choices -----------------------------------------------------------------------------
-
-
-def choices(file: FileState, forced_before: int = -1, sizes_before: int = NEVER) -> Iterator[Choice]:
-    """Every legal choice for a file's pending items, everything kept first.
-
-    Items of events before `forced_before` must persist; size steps of events from
-    `sizes_before` on can't.
-    """
-    walk = _Walk(file, forced_before, sizes_before)
-    yield from walk.from_item(0, (), 0, open_sizes=True)
-
-
-class _Walk:
-    """Depth-first over the items; every rule looks backwards only."""
-
-    __slots__ = ("file", "forced_before", "places", "sizes_before", "writes")
-
-    def __init__(self, file: FileState, forced_before: int, sizes_before: int) -> None:
-        self.file = file
-        self.forced_before = forced_before
-        self.sizes_before = sizes_before
-        self.writes = [item for item in file.items if isinstance(item, WriteItem)]
-        self.places = [place for place, item in enumerate(file.items) if isinstance(item, WriteItem)]
-
-    def from_item(
-        self, index: int, kept: tuple[int, ...], sizes: int, *, open_sizes: bool
-    ) -> Iterator[Choice]:
-        if index == len(self.file.items):
-            yield Choice(kept, sizes)
-            return
-        item = self.file.items[index]
-        if isinstance(item, WriteItem):
-            for mask in self._masks(item, index, kept, sizes):
-                yield from self.from_item(index + 1, (*kept, mask), sizes, open_sizes=open_sizes)
-            return
-        if open_sizes and self._may_persist(item, index, kept):
-            yield from self.from_item(index + 1, kept, sizes + 1, open_sizes=True)
-        if not item.forced and item.event >= self.forced_before:
-            yield from self.from_item(index + 1, kept, sizes, open_sizes=False)
-
-    def _masks(self, item: WriteItem, index: int, kept: tuple[int, ...], sizes: int) -> list[int]:
-        forced = item.full if item.event < self.forced_before else item.forced
-        blocked = self._blocked(item, kept)
-        if self._truncation_missing(index, sizes):
-            blocked = item.full
-        listed = torn_masks(item.full.bit_length(), self.file.model.torn)
-        if self.file.model.torn in (Torn.PAGE, Torn.SECTOR):
-            listed = (item.full & ~blocked, *listed)
-        return [mask for mask in dict.fromkeys(listed) if not mask & blocked and not forced & ~mask]
-
-    def _blocked(self, item: WriteItem, kept: tuple[int, ...]) -> int:
-        """Rule "order": units that an earlier write lost."""
-        blocked = 0
-        for earlier, mask in zip(self.writes, kept, strict=False):
-            lost = earlier.full & ~mask
-            if lost:
-                blocked |= shift(lost, earlier.first - item.first) & item.full
-        return blocked
-
-    def _truncation_missing(self, index: int, sizes: int) -> bool:
-        """Rule "truncation"."""
-        steps = _sizes(self.file.items[:index])
-        return any(step.truncates for step in steps[sizes:])
-
-    def _may_persist(self, step: SizeItem, index: int, kept: tuple[int, ...]) -> bool:
-        if step.event >= self.sizes_before and not step.forced:
-            return False
-        if not needs_data(step, self.file.model):
-            return True
-        items, unit = self.file.items, self.file.unit
-        return not any(
-            mask_needed(items, place, index, unit) & ~mask
-            for place, mask in zip(self.places, kept, strict=False)
-        )
-
-
-def variants(
-    file: FileState, garbage: Garbage, operation: int, forced_before: int = -1, sizes_before: int = NEVER
-) -> list[Variant] | None:
-    """The distinct contents that a crash may leave of `file`; `None` if there are too many to list."""
-    units = sum(item.full.bit_length() for item in file.items if isinstance(item, WriteItem))
-    if len(file.items) > ITEM_LIMIT or (units > UNIT_LIMIT and file.model.torn is not Torn.WRITE):
-        return None
-    found: dict[tuple[int, bytes], tuple[Window, Choice]] = {}
-    for count, choice in enumerate(choices(file, forced_before, sizes_before)):
-        if count > CHOICE_LIMIT:
-            return None
-        for window, filled in with_fills(file, garbage, operation, choice):
-            found.setdefault((window.size, window.data), (window, filled))
-    return [
-        Variant(window, file.key_of(window), file.mtime_of(choice), choice)
-        for window, choice in found.values()
-    ]
-
-
-def with_fills(
-    file: FileState, garbage: Garbage, operation: int, choice: Choice
-) -> Iterator[tuple[Window, Choice]]:
-    """What `choice` leaves, gaps read as zeros, and as garbage where the model says so."""
-    window, gaps = build(file, file.items, choice)
-    yield window, choice
-    if file.model.overwrite is Overwrite.NEIGHBOURS:
-        yield _damaged(file, window, garbage), choice
-    if not gaps or file.model.growth is not Growth.SIZE_FIRST_GARBAGE:
-        return
-    longest = max(end - start for start, end in _merged(gaps))
-    for number, fill in enumerate(garbage.fills(longest, operation), 1):
-        yield _filled(window, gaps, fill), Choice(choice.kept, choice.sizes, number)
-
-
-def _damaged(file: FileState, window: Window, garbage: Garbage) -> Window:
-    """Noise in the rest of each sector that a pending write shares with older bytes."""
-    buffer, noise = bytearray(window.data), garbage.fills(SECTOR_BYTES, -1)[0]
-    for item in file.items:
-        if isinstance(item, WriteItem):
-            start, end = item.offset // SECTOR_BYTES * SECTOR_BYTES, -(-item.end // SECTOR_BYTES) * SECTOR_BYTES
-            for low, high in _clipped([(start, item.offset), (item.end, end)], window.low, len(file.base)):
-                high = min(high, window.low + len(buffer))
-                buffer[low - window.low : high - window.low] = noise[: max(0, high - low)]
-    return Window(window.low, window.high, bytes(buffer), window.size)

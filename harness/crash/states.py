@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from harness.core.operations import Sync
-from harness.core.persistence import PAGE_BYTES, PersistenceModel, Survival
+from harness.core.persistence import PAGE_BYTES, Overwrite, PersistenceModel, Survival
 from harness.core.trace import (
-    ROOT,
     AddEntry,
     Effect,
     Image,
@@ -37,18 +36,18 @@ from harness.core.trace import (
     WriteData,
 )
 from harness.crash.bounded import Wish, everything, nothing, wishes
+from harness.crash.choices import variant_of, variants
+from harness.crash.contents import with_fills
 from harness.crash.disk import Disk
 from harness.crash.losses import Losses, losses
-from harness.crash.namespace import ABSENT, NameMap, name_map, name_maps
-from harness.crash.pending import FileState, Variant, summand, variants, with_fills
-
-#: States with more files than this are told apart without the order of their modification times.
-RANKED_FILES = 8
+from harness.crash.namespace import ABSENT, NameMap
+from harness.crash.pending import FileState, Variant
+from harness.crash.trees import Settled, Tree, Trees, content_at, size_at
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What the client knew at a crash point: operations acknowledged (or failed), begun, and synced."""
+    """What clients knew at a crash point: operations acknowledged (or failed, or shown by a read), begun, synced."""
 
     acknowledged: int = 0
     begun: int = 0
@@ -93,7 +92,7 @@ class CrashState:
     def __init__(
         self,
         disk: Disk,
-        names: _Names,
+        names: Tree,
         files: dict[int, Variant],
         event: int,
         knowledge: Knowledge,
@@ -138,7 +137,7 @@ class CrashState:
             content, size = (
                 (file.key, len(file.base)) if variant is None else (variant.key, variant.window.size)
             )
-            key += summand(f"{_SIZE} {size} {path}") - summand(f"{content} {path}")
+            key += size_at(size, path) - content_at(content, path)
         return key
 
     def losses(self) -> Losses:
@@ -152,22 +151,6 @@ class CrashState:
             return Node(InodeKind.FILE, mode=file.mode, mtime_ns=mtime, content=bytes(file.base))
         content = file.content_of(variant.window)
         return Node(InodeKind.FILE, mode=file.mode, mtime_ns=variant.mtime_ns, content=content)
-
-
-@dataclass(slots=True)
-class _Names:
-    """The tree that a name map shows: directories with their entries, and paths of files."""
-
-    directories: dict[int, dict[str, int]]
-    files: dict[int, list[str]]
-    others: dict[int, list[str]]
-    key: int = 0
-    links: bool = False
-
-
-#: What keys of directories, symbolic links, hard links and the order of times are mixed with.
-_DIRECTORY, _SYMLINK, _LINKS, _TIMES, _SIZE = "directory", "symlink", "links", "times", "size"
-_ATTRIBUTES = "attributes"
 
 
 class Enumerator:
@@ -195,10 +178,8 @@ class Enumerator:
         self.seen: set[tuple[int, int, int, int]] = set() if seen is None else seen
         self._start = start or Knowledge()
         self._variants: dict[tuple[int, int, int, int], list[Variant] | None] = {}
-        self._children: dict[int, dict[str, int]] = {}
-        self._maps: list[tuple[NameMap, _Names]] | None = None
-        self._trees: dict[int, _Names] = {}
-        self._maps_version = self._children_version = self._trees_version = -1
+        self._trees = Trees()
+        self._least: tuple[int, Knowledge] | None = None
 
     def __iter__(self) -> Iterator[CrashState]:
         for phase in self._phases():
@@ -222,7 +203,7 @@ class Enumerator:
     def _phase(self, phase: Phase) -> Iterator[CrashState]:
         disk = Disk(self.trace.base, self.model, self.seed)
         self._variants.clear()
-        self._children_version = self._maps_version = self._trees_version = -1
+        self._least = None
         self.counts.crash_points = 0
         knowledge = self._start
         yield from self._states(phase, _Point(disk, -1, knowledge, -1))
@@ -242,7 +223,7 @@ class Enumerator:
         """
         if event.marker is not None:
             learned = learn(knowledge, event, self.trace)
-            interesting = event.marker.kind in (MarkerKind.ACKNOWLEDGE, MarkerKind.FAIL)
+            interesting = event.marker.kind in (MarkerKind.ACKNOWLEDGE, MarkerKind.FAIL, MarkerKind.OBSERVE)
             if interesting or learned != knowledge:
                 yield _Point(disk, index, learned, event.operation, skip=not interesting)
             return
@@ -250,9 +231,8 @@ class Enumerator:
             disk.apply(effect, index, event.time_ns, event.operation)
             if self.model.survival is Survival.ALL_COMPLETED:
                 disk.apply(SyncAll(), index, event.time_ns, event.operation)
-            changes = isinstance(effect, WriteData | SetSize | AddEntry | RemoveEntry | RenameEntry)
-            syncs = isinstance(effect, SyncFile | SyncRange | SyncDirectory | SyncAll)
-            if changes or (syncs and phase is Phase.MAXIMUM_LOSS):
+            kind = type(effect)
+            if kind in _CHANGES or (kind in _SYNCS and phase is Phase.MAXIMUM_LOSS):
                 yield _Point(disk, index, knowledge, event.operation)
 
     def _steps(self, event: IoEvent) -> Iterator[Effect]:
@@ -269,28 +249,45 @@ class Enumerator:
         if point.skip:
             return
         disk = point.disk
-        pending = len(disk.entry_ops) + sum(len(file.items) for file in disk.files.values() if file.items)
+        pending = len(disk.entry_ops) + sum(len(disk.files[inode].items) for inode in disk.pending)
         self.counts.pending_most = max(self.counts.pending_most, pending)
         match phase:
             case Phase.PREFIX:
                 yield from self._of_wish(point, everything(disk))
             case Phase.MAXIMUM_LOSS:
-                yield from self._of_wish(point, nothing(disk))
+                yield from self._maximum_loss(point)
             case Phase.IDEALS:
-                plan = self._plan(point)
-                if plan is None:
-                    self.counts.exhausted = False
-                    for wish in wishes(
-                        disk, limit=self.limits.bounded_per_point, seed=self.seed + point.event
-                    ):
-                        yield from self._of_wish(point, wish)
-                else:
-                    for mask, tree, lists in plan:
-                        yield from self._product(point, mask, tree, lists)
+                yield from self._ideals(point, pending)
+
+    def _maximum_loss(self, point: _Point) -> Iterator[CrashState]:
+        """The state of maximum loss, unless it is that of the point before and was yielded there."""
+        if self._least == (point.disk.durable_version, point.knowledge):
+            self.counts.generated += 1
+            return
+        wish = nothing(point.disk)
+        unforced = not any(any(choice.kept) or choice.sizes for _, choice in wish.files)
+        # Next to what was made durable in part, a further change may make a difference.
+        plain = unforced and self.model.overwrite is Overwrite.OLD_OR_NEW
+        self._least = (point.disk.durable_version, point.knowledge) if plain else None
+        yield from self._of_wish(point, wish)
+
+    def _ideals(self, point: _Point, pending: int) -> Iterator[CrashState]:
+        if not pending and self.limits.states_per_point:
+            self.counts.generated += 1  # one state, every phase yields it
+            return
+        plan = self._plan(point)
+        if plan is not None:
+            for mask, tree, lists in plan:
+                yield from self._product(point, mask, tree, lists)
+            return
+        self.counts.exhausted = False
+        limit, seed = self.limits.bounded_per_point, self.seed + point.event
+        for wish in wishes(point.disk, limit=limit, seed=seed):
+            yield from self._of_wish(point, wish)
 
     def _plan(self, point: _Point) -> list[_Combination] | None:
         """All name maps with the variants of the files they show; `None` if there are too many states."""
-        maps = self._name_maps(point.disk)
+        maps = self._trees.of_maps(point.disk)
         if maps is None:
             return None
         plan, total = [], 0
@@ -304,15 +301,7 @@ class Enumerator:
             plan.append((names.mask, tree, lists))
         return plan
 
-    def _name_maps(self, disk: Disk) -> list[tuple[NameMap, _Names]] | None:
-        """The same until an entry changes."""
-        if self._maps_version != disk.entries_version:
-            self._maps_version = disk.entries_version
-            maps = name_maps(disk.entry_ops, disk.durable, disk.model)
-            self._maps = None if maps is None else [(names, self._tree(disk, names)) for names in maps]
-        return self._maps
-
-    def _lists(self, point: _Point, names: NameMap, tree: _Names) -> dict[int, list[Variant]] | None:
+    def _lists(self, point: _Point, names: NameMap, tree: Tree) -> dict[int, list[Variant]] | None:
         before = dict(names.data_before)
         for_all = before.get(ABSENT, -1)
         lists: dict[int, list[Variant]] = {}
@@ -341,135 +330,44 @@ class Enumerator:
         return self._variants[key]
 
     def _product(
-        self, point: _Point, mask: int, tree: _Names, lists: dict[int, list[Variant]]
+        self, point: _Point, mask: int, tree: Tree, lists: dict[int, list[Variant]]
     ) -> Iterator[CrashState]:
-        settled = _Settled(point.disk, tree, lists.keys())
+        settled = Settled(point.disk, tree, lists.keys())
+        known, seen, counts = point.knowledge, self.seen, self.counts
+        knowledge = (known.acknowledged, known.begun, known.synced)
         inodes = list(lists)
         for picked in itertools.product(*lists.values()):
-            state = self._new(point, settled, dict(zip(inodes, picked, strict=True)), mask)
-            if state is not None:
-                yield state
+            files = dict(zip(inodes, picked, strict=True))
+            counts.generated += 1
+            key = settled.key_with(files)
+            identity = (key, *knowledge)
+            if identity not in seen:
+                seen.add(identity)
+                counts.distinct += 1
+                wish = Wish(mask, tuple([(inode, variant.choice) for inode, variant in files.items()]))
+                yield CrashState(point.disk, tree, files, point.event, known, key, wish)
 
     def _of_wish(self, point: _Point, wish: Wish) -> Iterator[CrashState]:
         disk = point.disk
-        tree = self._tree_of(disk, wish.mask)
-        lists = {
-            inode: [
-                Variant(window, disk.files[inode].key_of(window), disk.files[inode].mtime_of(filled), filled)
-                for window, filled in with_fills(disk.files[inode], disk.garbage, point.operation, choice)
-            ]
-            for inode, choice in wish.files
-            if inode in tree.files
-        }
-        yield from self._product(point, wish.mask, tree, lists)
+        tree = self._trees.of_mask(disk, wish.mask)
+        lists = {}
+        for inode, choice in wish.files:
+            if inode in tree.files:
+                file, operation = disk.files[inode], point.operation
+                filled = with_fills(file, disk.garbage, operation, choice)
+                lists[inode] = [variant_of(file, window, picked) for window, picked in filled]
+        return self._product(point, wish.mask, tree, lists)
 
-    def _new(
-        self, point: _Point, settled: _Settled, files: dict[int, Variant], mask: int
-    ) -> CrashState | None:
-        self.counts.generated += 1
-        key = settled.key_with(files)
-        known = point.knowledge
-        identity = (key, known.acknowledged, known.begun, known.synced)
-        if identity in self.seen:
-            return None
-        self.seen.add(identity)
-        self.counts.distinct += 1
-        wish = Wish(mask, tuple((inode, variant.choice) for inode, variant in files.items()))
-        return CrashState(point.disk, settled.tree, files, point.event, known, key, wish)
 
-    # --- what recovery can see -----------------------------------------------------------
-
-    def _tree_of(self, disk: Disk, mask: int) -> _Names:
-        """The tree after the entry operations of `mask`; the same until an entry changes."""
-        if self._trees_version != disk.entries_version:
-            self._trees_version = disk.entries_version
-            self._trees.clear()
-        if mask not in self._trees:
-            self._trees[mask] = self._tree(disk, name_map(disk.entry_ops, mask, disk.durable, disk.model))
-        return self._trees[mask]
-
-    def _tree(self, disk: Disk, names: NameMap) -> _Names:
-        children = self._durable_children(disk)
-        overlay: dict[int, dict[str, int]] = {}
-        for (directory, name), inode in names.slots:
-            overlay.setdefault(directory, {})[name] = inode
-        found = _Names({}, {}, {})
-        pending, placed = [(ROOT, "")], {ROOT}
-        while pending:
-            number, prefix = pending.pop()
-            entries = children.get(number, {})
-            if number in overlay:
-                entries = {**entries, **overlay[number]}
-                entries = {name: inode for name, inode in entries.items() if inode != ABSENT}
-            found.directories[number] = entries
-            for name, inode in entries.items():
-                path = prefix + name
-                if inode in placed:  # a directory can't be on a disk under two names: the first one holds
-                    found.directories[number] = {n: i for n, i in found.directories[number].items() if n != name}
-                elif inode in disk.files:
-                    paths = found.files.setdefault(inode, [])
-                    paths.append(path)
-                    found.links = found.links or len(paths) > 1
-                elif disk.others[inode].kind is InodeKind.DIRECTORY:
-                    found.key += summand(f"{_DIRECTORY} {path}")
-                    placed.add(inode)
-                    pending.append((inode, path + "/"))
-                else:
-                    found.others.setdefault(inode, []).append(path)
-                    found.key += summand(f"{_SYMLINK} {path} {disk.others[inode].target!r}")
-        return found
-
-    def _durable_children(self, disk: Disk) -> dict[int, dict[str, int]]:
-        if self._children_version != disk.entries_version:
-            self._children_version = disk.entries_version
-            self._children = {}
-            for (directory, name), inode in disk.durable.items():
-                self._children.setdefault(directory, {})[name] = inode
-        return self._children
-
+#: Effects after which there is a crash point; and those after which the maximum loss is another one.
+_CHANGES = frozenset((WriteData, SetSize, AddEntry, RemoveEntry, RenameEntry))
+_SYNCS = frozenset((SyncFile, SyncRange, SyncDirectory, SyncAll))
 
 #: A combination of names with the variants of the files that they show.
-_Combination = tuple[int, _Names, dict[int, list[Variant]]]
+_Combination = tuple[int, Tree, dict[int, list[Variant]]]
 
 
-class _Settled:
-    """What all states with the same names have in common: the files that have nothing pending."""
-
-    __slots__ = ("_key", "_ranked", "_times", "tree")
-
-    def __init__(self, disk: Disk, tree: _Names, pending: Collection[int]) -> None:
-        self.tree = tree
-        self._key = tree.key
-        self._ranked = 1 < len(tree.files) <= RANKED_FILES
-        self._times: list[tuple[int, str]] = []
-        for inode, paths in tree.files.items():
-            if inode not in pending:
-                file = disk.files[inode]
-                mtime_ns = file.base_mtime_ns if file.mtime_ns is None else file.mtime_ns
-                self._times.append((mtime_ns, paths[0]))
-                for path in paths:
-                    self._key += summand(f"{file.key} {path}")
-            self._key += summand(f"{_ATTRIBUTES} {disk.files[inode].mode} {disk.files[inode].mtime_ns} {paths[0]}")
-            if tree.links and len(paths) > 1:
-                self._key += summand(f"{_LINKS} {sorted(paths)}")
-
-    def key_with(self, files: dict[int, Variant]) -> int:
-        """What identifies the whole content, with these variants of the pending files."""
-        key, paths_of = self._key, self.tree.files
-        for inode, variant in files.items():
-            for path in paths_of[inode]:
-                key += summand(f"{variant.key} {path}")
-        if self._ranked:
-            times = [
-                *self._times,
-                *((variant.mtime_ns, paths_of[inode][0]) for inode, variant in files.items()),
-            ]
-            times.sort()
-            key += summand(f"{_TIMES} {[path for _, path in times]}")
-        return key
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Point:
     """A moment in a trace: after an effect of `event`, with what the client knew."""
 
@@ -492,6 +390,9 @@ def learn(knowledge: Knowledge, event: IoEvent, trace: Trace) -> Knowledge:
             settled = max(knowledge.acknowledged, marker.operation + 1)
             synced = settled if isinstance(trace.operations[marker.operation], Sync) else knowledge.synced
             return Knowledge(settled, knowledge.begun, synced)
+        case MarkerKind.OBSERVE:  # whoever was answered by a read has been told as well
+            owed = max(knowledge.acknowledged, marker.operation + 1)
+            return Knowledge(owed, knowledge.begun, knowledge.synced)
         case MarkerKind.FAIL:
             return Knowledge(marker.operation + 1, knowledge.begun, knowledge.synced)
     return knowledge

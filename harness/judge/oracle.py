@@ -15,9 +15,12 @@ from typing import Any
 
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG, SequentialModel, same_json
 from harness.core.operations import Append, AppendMany
+from harness.core.plain import plain_bytes
 
 #: Possible states kept after each operation, when operations that raised make them branch.
 BRANCH_LIMIT = 64
+#: Answers remembered for models that can only be asked state by state.
+REMEMBERED_ANSWERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,9 @@ class Window:
 
 def window(promise: str, *, acknowledged: int, begun: int, synced: int) -> Window:
     """What `promise` admits at a crash point."""
-    lowest = {"acknowledged": acknowledged, "synced": synced, "prefix": 0}[promise]
-    return Window(lowest, begun)
+    if promise == "acknowledged":
+        return Window(acknowledged, begun)
+    return Window({"synced": synced, "prefix": 0}[promise], begun)
 
 
 class Oracle:
@@ -52,6 +56,7 @@ class Oracle:
         for index, operation in enumerate(operations):
             self.states.append(self._after(index, operation))
         self._index = self._indexed()
+        self._answers: dict[bytes, tuple[int, ...]] = {}
 
     def _after(self, index: int, operation: Any) -> list[Any]:
         before = self.states[-1]
@@ -72,15 +77,28 @@ class Oracle:
     def matches(self, recovered: Any) -> tuple[int, ...]:
         """Every number of operations after which a correct store could show `recovered`."""
         if self._index is None:
-            return tuple(
-                count
-                for count, states in enumerate(self.states)
-                if any(self._equal(recovered, state) for state in states)
-            )
+            return self._asked(recovered)
         try:
             return tuple(dict.fromkeys(self._index.get(frozen(self.model, recovered), ())))
         except (TypeError, ValueError, AttributeError):
             return ()  # not even the type of a snapshot of this model
+
+    def _asked(self, recovered: Any) -> tuple[int, ...]:
+        """Asks a model of the user's own about each state, but once only for the same plain data."""
+        plain = plain_bytes(recovered)
+        known = None if plain is None else self._answers.get(plain)
+        if known is not None:
+            return known
+        found = tuple(
+            count
+            for count, states in enumerate(self.states)
+            if any(self._equal(recovered, state) for state in states)
+        )
+        if plain is not None:
+            if len(self._answers) >= REMEMBERED_ANSWERS:
+                self._answers.clear()
+            self._answers[plain] = found
+        return found
 
     def _equal(self, recovered: Any, state: Any) -> bool:
         """A user's `equal` may raise for what is not even a snapshot of its model: then it is not equal."""

@@ -7,8 +7,8 @@ effects must give exactly the directory that the store left behind.
 """
 
 from harness.record.patches import install, rebind, uninstall
-from harness.record.recorder import Recorder
+from harness.record.recorder import Recorder, get_ready
 from harness.record.replay import replay, same_image
 from harness.record.scan import scan
 
-__all__ = ["Recorder", "install", "rebind", "replay", "same_image", "scan", "uninstall"]
+__all__ = ["Recorder", "get_ready", "install", "rebind", "replay", "same_image", "scan", "uninstall"]

@@ -18,10 +18,10 @@ from harness.record.tap import TAP, disguise
 
 _fork_exec: Callable[..., Any] = _posixsubprocess.fork_exec
 # Kept as names of this module: `rebind` leaves the namespaces of this package alone, but not other dictionaries.
-_fork: Callable[..., Any] = os.fork
-_forkpty: Callable[..., Any] = os.forkpty
-_posix_spawn: Callable[..., Any] = os.posix_spawn
-_posix_spawnp: Callable[..., Any] = os.posix_spawnp
+_fork: Any = getattr(os, "fork", None)
+_forkpty: Any = getattr(os, "forkpty", None)
+_posix_spawn: Any = getattr(os, "posix_spawn", None)
+_posix_spawnp: Any = getattr(os, "posix_spawnp", None)
 _execv: Callable[..., Any] = os.execv
 _execve: Callable[..., Any] = os.execve
 _system: Callable[..., Any] = os.system
@@ -72,8 +72,9 @@ _CHILDREN = Children()
 
 
 def patched_children() -> dict[str, tuple[Any, Any]]:
-    """Name -> (original, patched), for the functions of `os`."""
-    return {name: disguise(globals()[f"_{name}"], _CHILDREN, name) for name in _NAMES}
+    """Name -> (original, patched), for the functions of `os` that this platform has."""
+    present = (name for name in _NAMES if globals()[f"_{name}"] is not None)
+    return {name: disguise(globals()[f"_{name}"], _CHILDREN, name) for name in present}
 
 
 def patched_fork_exec() -> tuple[Any, Any]:

@@ -33,8 +33,7 @@ def libraries_that_sync() -> dict[str, tuple[str, ...]]:
 
 
 def _loaded_libraries() -> set[str]:
-    found = {str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
-    found |= _mapped_files()
+    found = _mapped_files() or _imported_files()  # an imported library is mapped too
     homes = _homes(tuple(sys.path))
     return {path for path in found if _LIBRARY.search(path) and _is_third_party(path, homes)}
 
@@ -48,6 +47,10 @@ def _homes(entries: tuple[str, ...]) -> tuple[str, ...]:
 def _is_third_party(path: str, homes: tuple[str, ...]) -> bool:
     full = os.path.realpath(path)
     return full.startswith(homes) and not in_standard_library(full) and not full.startswith(HARNESS)
+
+
+def _imported_files() -> set[str]:
+    return {str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
 
 
 def _mapped_files() -> set[str]:

@@ -66,13 +66,18 @@ def uninstall() -> None:
         Rebinding(back).run()
 
 
+def has_new_modules() -> bool:
+    """Whether modules were imported since `rebind` has last looked for references."""
+    return len(sys.modules) != _INSTALLED.modules_seen
+
+
 def rebind() -> list[str]:
     """Replace references that were made before `install` (`from os import fsync`).
 
     Returns in words what still refers to an original and belongs to a store. Nothing is searched
     while no module was imported since the last time: new references are to the patched functions.
     """
-    if _INSTALLED.pairs and len(sys.modules) != _INSTALLED.modules_seen:
+    if _INSTALLED.pairs and has_new_modules():
         rebinding = Rebinding(_INSTALLED.pairs)
         rebinding.run()
         originals = tuple(original for original, _ in _INSTALLED.pairs)
@@ -115,7 +120,7 @@ def _extend_support_sets(pairs: list[tuple[Any, Any]]) -> None:
 
 
 def _hook_process() -> None:
-    if not _INSTALLED.hooked:
+    if not _INSTALLED.hooked and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_forget_session)
         _INSTALLED.hooked = True
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,19 @@ from harness.record.session import Session
 from harness.record.tap import TAP
 
 _STARTING = threading.Lock()
+#: Threads that a store leaves running get so long to show that they go on; what they write then is not in the trace.
+GOES_ON_S = 0.02
+
+
+def get_ready() -> None:
+    """Look up now what a recorder asks about this process: the children that are forked to record know it then.
+
+    Cheap, unless modules were imported since the last time.
+    """
+    patches.install()
+    if patches.has_new_modules():
+        native.libraries_that_sync()
+        patches.rebind()
 
 
 class Recorder:
@@ -27,14 +41,21 @@ class Recorder:
 
     `base` is the image that the directory was made from: then the trace speaks of its inode
     numbers. Without it the directory is read at `start`. One recorder at a time in a process.
+
+    `before_sync` is called right before each call that makes data durable while an operation is in
+    progress, in the thread that is about to make it: the last moment at which others may see too much.
     """
 
-    def __init__(self, root: Path, base: Image | None = None) -> None:
+    def __init__(
+        self, root: Path, base: Image | None = None, *, before_sync: Callable[[], None] | None = None
+    ) -> None:
         self._directory = os.path.abspath(root)
         self._root = os.path.realpath(root)
         self._base = base
+        self._before_sync = before_sync
         self._session: Session | None = None
         self._unpatched: list[str] = []
+        self._threads_before = 0
 
     def start(self) -> None:
         """Begin. Patches the process if `install` was not called.
@@ -46,7 +67,8 @@ class Recorder:
             raise UsageError(f"There is no directory {self._directory} to record: create it first.")
         patches.install()
         self._unpatched = patches.rebind()
-        session = Session(self._root, self._base)
+        session = Session(self._root, self._base, self._before_sync)
+        self._threads_before = threading.active_count()
         with _STARTING:
             if TAP.session is not None:
                 raise UsageError("Another recorder is active in this process: stop it first.")
@@ -79,6 +101,7 @@ class Recorder:
         """
         self.stop()
         session = self._recorded()
+        self._let_threads_go_on(session)
         records, session.log = session.log, []
         events = tuple(Resolver(session.ids.base).events(records))
         trace = Trace(
@@ -92,6 +115,12 @@ class Recorder:
             threads=max(session.threads, 1),
         )
         return dataclasses.replace(trace, unseen=self._unseen(trace, session))
+
+    def _let_threads_go_on(self, session: Session) -> None:
+        """Those that have written already, or have been started and may not have got as far."""
+        alive = threading.active_count()
+        if alive > self._threads_before or (alive > 1 and session.threads > 1):
+            time.sleep(GOES_ON_S)
 
     def _recorded(self) -> Session:
         if self._session is None:

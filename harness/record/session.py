@@ -11,17 +11,26 @@ The log is kept lean on the hot path (`write`); see `log` for its format.
 from __future__ import annotations
 
 import fcntl
-import operator
 import os
 import stat
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from harness.core.trace import Image, MarkerKind
 from harness.record import kernel, log
 from harness.record import originals as real
+from harness.record.arguments import (
+    MAY_CHANGE,
+    attributes,
+    descriptor_of,
+    exact_bytes,
+    look_before,
+    may_block,
+    read_back,
+)
 from harness.record.callsite import call_site
 from harness.record.identity import (
     Identities,
@@ -35,14 +44,11 @@ from harness.record.identity import (
 from harness.record.log import Handle, Place, Record
 from harness.record.scan import kind_of
 
-_CREATING = os.O_CREAT | os.O_TRUNC
-_MAY_CHANGE = _CREATING | os.O_WRONLY | os.O_RDWR
 _TEMPORARY = getattr(os, "O_TMPFILE", 0)
 _APPEND_FLAG = getattr(os, "RWF_APPEND", 0)
 _DURABLE_FLAGS = getattr(os, "RWF_DSYNC", 0) | getattr(os, "RWF_SYNC", 0)
 _DUPLICATING = (fcntl.F_DUPFD, getattr(fcntl, "F_DUPFD_CLOEXEC", fcntl.F_DUPFD))
 _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
-_READ_BYTES = 1 << 20
 _HANDLE_LENGTH = 3
 
 Subject = tuple[Any, int | None]  # a path as it was given, and its directory descriptor
@@ -50,6 +56,9 @@ Subject = tuple[Any, int | None]  # a path as it was given, and its directory de
 
 _lseek = real.lseek  # the hot path saves what it can
 _time_ns = real.time_ns
+_fcntl = real.fcntl
+_GET_FLAGS = fcntl.F_GETFL
+_APPENDING = os.O_APPEND if sys.platform == "linux" else 0  # for positioned writes: BUGS in pwrite(2)
 _WRITE = log.WRITE
 
 
@@ -66,7 +75,9 @@ _YIELD = time.sleep
 class Session:
     """What is known while a recording runs."""
 
-    def __init__(self, root: str, base: Image | None) -> None:
+    def __init__(
+        self, root: str, base: Image | None, before_sync: Callable[[], None] | None = None
+    ) -> None:
         self.ids = Identities(root, base)
         self.lock = real.RLock()
         self._acquire, self._release = self.lock.acquire, self.lock.release
@@ -76,6 +87,7 @@ class Session:
         self._current = _Current()
         self._running: list[int] = []
         self._latest = -1
+        self._notify = before_sync
 
     # --- the log ---------------------------------------------------------------------------
 
@@ -175,6 +187,8 @@ class Session:
 
     def write(self, call: str, descriptor: int, do: Any, target: Any, data: Any) -> Any:
         """`do(target, data)` writes to `descriptor`, at its position."""
+        if self._notify is not None:
+            self._before_durable_write(descriptor)
         self._acquire()  # as a `with` it would take twice as long
         try:
             handle = self.handles.get(descriptor) or self.describe(descriptor)
@@ -203,9 +217,35 @@ class Session:
             self._release()
         return do(target, data)
 
+    def pwrite(self, do: Any, descriptor: int, data: Any, offset: int) -> Any:
+        """`write_vector` for the one call that databases make as often as `write`."""
+        if self._notify is not None:
+            self._before_durable_write(descriptor)
+        self._acquire()
+        try:
+            handle = self.handles.get(descriptor) or self.describe(descriptor)
+            if handle is not None:
+                try:
+                    count = do(descriptor, data, offset)
+                except BaseException as error:
+                    self._failed("os.pwrite", handle, error)
+                    raise
+                number, durable, kept = handle
+                if count and kept:
+                    if _fcntl(descriptor, _GET_FLAGS) & _APPENDING:  # Linux appends, whatever the offset says
+                        offset = real.fstat(descriptor).st_size - count
+                    data = exact_bytes(data, count)
+                    self.log.append((_WRITE, "os.pwrite", *self.stamp(), number, offset, data, durable))
+                return count
+        finally:
+            self._release()
+        return do(descriptor, data, offset)
+
     def write_vector(self, call: str, do: Any, arguments: tuple[Any, ...]) -> Any:
-        """writev, pwrite or pwritev: `arguments` are those of the call, descriptor first."""
+        """writev or pwritev: `arguments` are those of the call, descriptor first."""
         descriptor = arguments[0]
+        if self._notify is not None:
+            self._before_durable_write(descriptor, arguments[3] if len(arguments) > 3 else 0)
         with self.lock:
             handle = self.describe(descriptor)
             if handle is not None:
@@ -217,8 +257,7 @@ class Session:
 
     def _log_vector(self, call: str, handle: Handle, arguments: tuple[Any, ...], count: int) -> None:
         descriptor, data = arguments[:2]
-        if call != "os.pwrite":
-            data = b"".join(bytes(memoryview(part).cast("B")) for part in data)
+        data = b"".join(bytes(memoryview(part).cast("B")) for part in data)
         at = arguments[2] if len(arguments) > 2 else -1
         flags = arguments[3] if len(arguments) > 3 else 0
         if at >= 0 and _appends(descriptor, flags):  # Linux appends, whatever the offset says
@@ -239,7 +278,7 @@ class Session:
                 count = self._attempt(call, handle, do, *arguments)
                 if count and handle[2]:
                     at = real.lseek(target, 0, os.SEEK_CUR) - count if offset is None else offset
-                    self._log_write(call, handle[0], at, _read_back(target, at, count), handle[1])
+                    self._log_write(call, handle[0], at, read_back(target, at, count), handle[1])
                 return count
         return do(*arguments)
 
@@ -260,13 +299,23 @@ class Session:
         """os.truncate of a path."""
         with self.lock:
             self._attempt("os.truncate", (path, None), kernel.truncate, path, length)
-            status = _attributes(path, None, follow=True)
+            status = attributes(path, None, follow=True)
             if status is not None and stat.S_ISREG(status.st_mode):
                 real_path = os.path.realpath(full_path(text_of(path), None))
                 number = self.ids.meet(status, real_path, writing=True)
                 self.log.append((log.SIZE, "os.truncate", *self.stamp(), number, status.st_size))
 
     # --- syncs -----------------------------------------------------------------------------
+
+    def _before_sync(self) -> None:
+        """Before a sync or a durable write, without the lock: a reader may need it."""
+        if self._running and self._notify is not None:
+            self._notify()
+
+    def _before_durable_write(self, descriptor: int, flags: int = 0) -> None:
+        handle = self.handles.get(descriptor)
+        if handle is not None and (handle[1] or flags & _DURABLE_FLAGS):
+            self._before_sync()
 
     def _let_others_go_first(self) -> None:
         """Before a sync by a thread that runs no operation itself, while another thread runs one.
@@ -281,6 +330,7 @@ class Session:
         """fsync or fdatasync. The lock is held, so that no write slips in before it is logged."""
         target = arguments[0]
         descriptor = target if type(target) is int else descriptor_of(target)
+        self._before_sync()
         self._let_others_go_first()
         self._acquire()
         try:
@@ -299,6 +349,7 @@ class Session:
 
     def sync_all(self) -> None:
         """os.sync."""
+        self._before_sync()
         with self.lock:
             kernel.sync()
             self.log.append((log.SYNC_ALL, "os.sync", *self.stamp()))
@@ -307,8 +358,8 @@ class Session:
 
     def open_descriptor(self, path: Any, flags: int, mode: int, dir_fd: int | None) -> int:
         """os.open."""
-        text, before = _look_before(path, flags, dir_fd)
-        if not flags & _MAY_CHANGE or _may_block(before):
+        text, before = look_before(path, flags, dir_fd)
+        if not flags & MAY_CHANGE or may_block(before):
             descriptor: int = kernel.open(path, flags, mode, dir_fd=dir_fd)
             self.handles.pop(descriptor, None)
             return descriptor
@@ -319,8 +370,8 @@ class Session:
 
     def open_object(self, file: Any, flags: int, path: Any, *arguments: Any) -> None:
         """`FileIO(path, ...)` without an opener; `arguments` are the rest of its constructor's."""
-        text, before = _look_before(path, flags, None)
-        if not flags & _MAY_CHANGE or _may_block(before):
+        text, before = look_before(path, flags, None)
+        if not flags & MAY_CHANGE or may_block(before):
             kernel.file_open(file, path, *arguments)
             self.handles.pop(file.fileno(), None)
             return
@@ -487,7 +538,7 @@ class Session:
         dir_fd = where.get("dir_fd")
         with self.lock:
             self._attempt(call, (path, dir_fd), do, path, mode, **where)
-            status = _attributes(path, dir_fd, where.get("follow_symlinks", True))
+            status = attributes(path, dir_fd, where.get("follow_symlinks", True))
             number = None if status is None else self.ids.number_of(status)
             if status is not None and number is not None:
                 self.log.append((log.MODE, call, *self.stamp(), number, stat.S_IMODE(status.st_mode)))
@@ -497,71 +548,12 @@ class Session:
         dir_fd = keywords["dir_fd"]
         with self.lock:
             self._attempt("os.utime", (path, dir_fd), kernel.utime, path, times, **keywords)
-            status = _attributes(path, dir_fd, keywords["follow_symlinks"])
+            status = attributes(path, dir_fd, keywords["follow_symlinks"])
             number = None if status is None else self.ids.number_of(status)
             if status is not None and number is not None:
                 self.log.append((log.TIMES, "os.utime", *self.stamp(), number, status.st_mtime_ns))
 
 
-def descriptor_of(target: Any) -> int:
-    """The descriptor that a call means by a number or an object with `fileno`; -1 for neither."""
-    if type(target) is int:
-        return target
-    try:
-        return operator.index(target if hasattr(target, "__index__") else target.fileno())
-    except (AttributeError, TypeError, ValueError):
-        return -1  # the real call says what is wrong
-
-
-def exact_bytes(data: Any, count: int) -> bytes:
-    """The first `count` bytes of a buffer; the object itself where that is the same."""
-    if type(data) is bytes and len(data) == count:
-        return data
-    return bytes(memoryview(data).cast("B")[:count])
-
-
 def _appends(descriptor: int, flags: int) -> bool:
     """True where a positioned write goes to the end (BUGS in pwrite(2); RWF_APPEND in pwritev2(2))."""
-    opened = real.fcntl(descriptor, fcntl.F_GETFL)
-    return bool(flags & _APPEND_FLAG) or (sys.platform == "linux" and bool(opened & os.O_APPEND))
-
-
-def _may_block(status: Status | None) -> bool:
-    """FIFOs and terminals are opened without the lock; they are not recorded anyway."""
-    return status is not None and kind_of(status.st_mode) is None
-
-
-def _attributes(path: Any, dir_fd: int | None, follow: bool) -> Status | None:
-    try:
-        status: Status = real.stat(path, dir_fd=dir_fd, follow_symlinks=follow)
-    except (OSError, ValueError):
-        return None
-    return status
-
-
-def _look_before(path: Any, flags: int, dir_fd: int | None) -> tuple[str, Status | None]:
-    """The path as text, and what is there before the call, symlinks followed; not asked with O_EXCL."""
-    if not flags & _MAY_CHANGE:
-        return "", None
-    try:
-        text = text_of(path)
-        if flags & os.O_EXCL or not real.access(path, os.F_OK, dir_fd=dir_fd):  # cheaper than an exception
-            return text, None
-        status: Status = real.stat(path, dir_fd=dir_fd)
-    except (OSError, TypeError, ValueError):  # the real call will say so
-        return "", None
-    return text, status
-
-
-def _read_back(descriptor: int, offset: int, count: int) -> bytes:
-    """What a call that takes its data from another descriptor has written."""
-    own = real.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        parts: list[bytes] = []
-        while count > 0 and (part := real.pread(own, min(count, _READ_BYTES), offset)):
-            parts.append(part)
-            offset += len(part)
-            count -= len(part)
-        return b"".join(parts)
-    finally:
-        real.close(own)
+    return bool(flags & _APPEND_FLAG or _fcntl(descriptor, _GET_FLAGS) & _APPENDING)

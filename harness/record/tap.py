@@ -12,7 +12,8 @@ from typing import Any
 
 from harness.record import kernel
 from harness.record import originals as real
-from harness.record.session import Session, descriptor_of
+from harness.record.arguments import descriptor_of
+from harness.record.session import Session
 
 _UNSET: Any = object()
 
@@ -43,7 +44,7 @@ class Tap:
         session = self.session
         if session is None:
             return kernel.pwrite(fd, buffer, offset)
-        return session.write_vector("os.pwrite", kernel.pwrite, (fd, buffer, offset))
+        return session.pwrite(kernel.pwrite, fd, buffer, offset)
 
     def pwritev(self, fd: Any, buffers: Any, offset: Any, flags: Any = 0, /) -> Any:
         session = self.session

@@ -15,7 +15,16 @@ from itertools import groupby
 from harness.core.evidence import Finding, Story, TimelineItem
 from harness.core.trace import MarkerKind
 from harness.report.text import count, visible, wrap
-from harness.report.words import FATES, FIRST_CRASH, crash_words, endings, last_before_crash, marker_kind
+from harness.report.words import (
+    FATES,
+    FIRST_CRASH,
+    NOT_ACKNOWLEDGED,
+    READ_EARLY,
+    crash_words,
+    endings,
+    last_before_crash,
+    marker_kind,
+)
 
 FOLD_MINIMUM = 4
 AFTER_SHOWN = 3
@@ -270,8 +279,8 @@ def _bars(
     spans = _spans(entries, own_rows, last_before_crash(story))
     bars = []
     for operation, (top, bottom) in spans.items():
-        ending = ended.get(operation, "not acknowledged")
-        cut = ending == "not acknowledged" and crash is not None
+        ending = ended.get(operation, NOT_ACKNOWLEDGED)
+        cut = ending in (NOT_ACKNOWLEDGED, READ_EARLY) and crash is not None
         x = size.first_lane + LANE_WIDTH * lanes[operation]
         bars.append(Bar(str(operation + 1), ending, x, top, crash if cut and crash is not None else bottom))
     return tuple(bars)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.evidence import Certificate, ClaimResult, Finding, Story, TimelineItem
+from harness.core.persistence import PROCESS_CRASH
 from harness.core.trace import MarkerKind
 from harness.core.verdict import Verdict
 from harness.report.text import count, listed
@@ -82,8 +83,11 @@ FATES = {
     "after": ("not run", "the crash came first"),
 }
 
+#: The claim that needs no persistence model: whatever was written is there.
+KILL = "process_crash"
+
 _CRASHES = {
-    "process_crash": "process dies here",
+    KILL: "process dies here",
     "power_loss": "power lost here",
     "io_error": "fault strikes here",
     "corruption": "files damaged here",
@@ -93,10 +97,15 @@ _CRASHES = {
 #: The marker of a crash that is followed by another one, during recovery.
 FIRST_CRASH = "crash"
 
+#: Operations that had not ended when the crash came, by what the client and others knew of them.
+NOT_ACKNOWLEDGED = "not acknowledged"
+READ_EARLY = "not acknowledged, but read by another client"
+
 _ENDINGS = {
     MarkerKind.ACKNOWLEDGE: "acknowledged",
     MarkerKind.FAIL: "raised",
-    MarkerKind.BEGIN: "not acknowledged",
+    MarkerKind.BEGIN: NOT_ACKNOWLEDGED,
+    MarkerKind.OBSERVE: READ_EARLY,
 }
 
 
@@ -170,6 +179,8 @@ def statement(certificate: Certificate) -> str:
 
 def _broken(claim: ClaimResult, certificate: Certificate) -> str:
     """A broken claim and the models under which a finding or a piece of evidence breaks it."""
+    if claim.claim == KILL:
+        return claim.claim
     failed = [item for item in certificate.evidence if item.verdict is Verdict.FAIL]
     models = {item.persistence_model for item in failed if item.claim == claim.claim}
     for finding in certificate.findings:
@@ -207,4 +218,7 @@ def happens_under(finding: Finding) -> str:
     """The claim that is broken and the models under which it is."""
     if not finding.persistence_models:
         return finding.claim
+    if finding.claim == KILL:  # no file system has a part in it
+        others = [name for name in finding.persistence_models if name != PROCESS_CRASH.name]
+        return f"{KILL}; a power loss leaves the same under {listed(others)}" if others else KILL
     return f"{finding.claim} under {listed(finding.persistence_models)}"

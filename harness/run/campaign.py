@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import operator
 import pickle
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +25,7 @@ from harness.run.judging import Judged, JudgeJob
 from harness.run.live.engines import ENGINES
 from harness.run.live.values import TrialsJob, Tried
 from harness.run.options import Options
-from harness.run.pool import Done, Interrupted, Pool, run_once
+from harness.run.pool import Done, Interrupted, Pool
 from harness.run.recording import Recorded, RecordJob
 from harness.run.recovering import kind_of_failure
 from harness.run.worker_main import Setup
@@ -108,19 +110,13 @@ class Campaign:
             },
         )
 
-    def _pool(self, task: str, isolation: str = "warm", mount_bytes: int = 0) -> Pool:
+    def _pool(self, task: str, isolation: str, mount_bytes: int = 0) -> Pool:
         key = (task, isolation, mount_bytes)
         if key not in self._pools:
             setup = self.setup(task, isolation, mount_bytes)
             pool = Pool(setup, self.options.jobs, self.options.time_limit_s)
             self._pools[key] = self._stack.enter_context(pool)
         return self._pools[key]
-
-    def close_pool(self, task: str, isolation: str = "warm", mount_bytes: int = 0) -> None:
-        """Let go of workers that are no longer needed."""
-        pool = self._pools.pop((task, isolation, mount_bytes), None)
-        if pool is not None:
-            pool.close()
 
     # --- recording -----------------------------------------------------------------------
 
@@ -162,14 +158,14 @@ class Campaign:
 
     def explore(self, jobs: list[ExploreJob], *, resumable: bool = False) -> list[Explored]:
         """Run all jobs; those that a journal has already are not run again."""
-        return self._run_all(self._pool("explore"), jobs, resumable)
+        return self._run_all(self._pool("explore", "fork"), jobs, resumable)
 
     def try_faults(self, jobs: list[TrialsJob], *, resumable: bool = False) -> list[Tried]:
         """Run all jobs, which are of one engine; those that a journal has already are not run again."""
         if not jobs:
             return []
         mount_bytes = ENGINES[jobs[0].engine].mount_bytes
-        return self._run_all(self._pool("try_faults", mount_bytes=mount_bytes), jobs, resumable)
+        return self._run_all(self._pool("try_faults", "warm", mount_bytes), jobs, resumable)
 
     def _run_all(self, pool: Pool, jobs: list[Any], resumable: bool) -> list[Any]:
         done: dict[str, Any] = self._resumed(jobs) if resumable else {}
@@ -203,15 +199,18 @@ class Campaign:
     # --- judging once more ---------------------------------------------------------------
 
     def try_again(self, job: TrialsJob) -> Tried | Interrupted:
-        """Try one fault in a fresh interpreter."""
-        setup = self.setup("try_faults", mount_bytes=ENGINES[job.engine].mount_bytes)
-        outcome = run_once(setup, job, self.options.time_limit_s)
-        return outcome.result if isinstance(outcome, Done) else outcome
+        """Try one fault in a fresh process, where no code of the store ran before."""
+        tried: Tried | Interrupted
+        [tried] = self._once("try_faults", [job], ENGINES[job.engine].mount_bytes)
+        return tried
 
-    def judge_again(self, job: JudgeJob) -> Judged | Interrupted:
-        """Judge one content of the disk in a fresh interpreter."""
-        outcome = run_once(self.setup("judge_one"), job, self.options.time_limit_s)
-        return outcome.result if isinstance(outcome, Done) else outcome
+    def judge_again(self, jobs: Sequence[JudgeJob]) -> list[Judged | Interrupted]:
+        """Judge contents of the disk, each in a fresh process, where no code of the store ran before."""
+        return self._once("judge_one", jobs)
+
+    def _once(self, task: str, jobs: Sequence[Any], mount_bytes: int = 0) -> list[Any]:
+        ended = sorted(self._pool(task, "fresh", mount_bytes).run(jobs), key=operator.itemgetter(0))
+        return [outcome.result if isinstance(outcome, Done) else outcome for _, _, outcome in ended]
 
 
 def _without(job: Any, outcome: Interrupted) -> Any:

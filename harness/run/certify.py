@@ -26,6 +26,7 @@ from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
 from harness.record.callsite import is_store_file
 from harness.run.campaign import Campaign, Progress, Silent
+from harness.run.containment import CAN_FORK
 from harness.run.coverage import fault_coverage
 from harness.run.environment import environment, file_system_of
 from harness.run.exploring import ExploreJob, Found, Plan
@@ -47,8 +48,10 @@ from harness.run.zoo import zoo_record
 
 __all__ = ["Options", "Run", "certify_adapter"]
 
-#: Workloads explored before the question whether more of them would say anything new.
+#: Workloads explored before the question whether more of them would say anything new; the first wave of a family is
+#: split, because a hang is not worth being seen often.
 WAVE = 10
+FIRST_OF_WAVE = 2
 #: States still tried with a workload after it broke a promise.
 AFTER_VIOLATION = 400
 _FAMILIES = ("short", "long", "large")
@@ -75,7 +78,8 @@ class Run:
         self.progress = progress
         self.contract: Contract = adapter.contract
         self.all_scenarios = selected(options.scenarios)
-        self.scenarios = tuple(item for item in self.all_scenarios if item.engine == CRASH_ENGINE)
+        crashes = (item for item in self.all_scenarios if item.engine == CRASH_ENGINE)
+        self.scenarios = tuple(item for item in crashes if CAN_FORK or not item.during_recovery)
         self.campaign = Campaign(spec, options, progress)
         self.plans = survey_plans(adapter) if options.survey else plans(self.contract, self.scenarios)
         self.live = LiveFaults(self.campaign, self.all_scenarios, self.contract, progress)
@@ -171,14 +175,16 @@ class Run:
             self.families[name] = Family(
                 tuple(todo[number][1] for number in kept), [recorded[number] for number in kept], []
             )
-        self.campaign.close_pool("record_one", "fork")
 
     def _explore(self) -> None:
-        """In waves: a model under which a wave found nothing new about a broken promise needs no further workload."""
+        """In waves: a model under which a wave found nothing new about a broken promise needs no further workload.
+
+        Nor does one under which a recovery hangs, because every further hang costs the time limit.
+        """
         waves = list(self._waves()) if self.plans else []
-        self.progress.phase("trying crash states", sum(len(wave) for _, wave in waves))
-        plans, known = self.plans, set[tuple[str, ...]]()
-        for family, members in waves:
+        self.progress.phase("trying crash states", sum(len(wave) for _, wave, _ in waves))
+        plans, known, new = self.plans, set[_Defect](), set[_Defect]()
+        for family, members, last in waves:
             if self.campaign.out_of_time:
                 self.notes.append(f"stopped after {self.options.budget.seconds:g} s, the backstop of this profile")
                 break
@@ -188,18 +194,22 @@ class Run:
             seen = {
                 (found.model, found.violation.kind, str(found.site)) for result in explored for found in result.defects
             }
-            broken = {key[0] for key in known | seen}
-            news = {key[0] for key in seen - known}
-            known |= seen
+            known, new = known | seen, new | (seen - known)
             if not self.options.survey:
-                plans = tuple(plan for plan in plans if plan.model.name not in broken or plan.model.name in news)
+                plans = tuple(plan for plan in plans if _worth_more(plan.model.name, known, new, last))
+            if last:
+                new = set()
 
-    def _waves(self) -> Iterable[tuple[str, list[tuple[Workload, Recorded]]]]:
-        """Workloads with traces that can be trusted, some of one family at a time."""
+    def _waves(self) -> Iterable[tuple[str, list[tuple[Workload, Recorded]], bool]]:
+        """Workloads with traces that can be trusted, some of one family at a time, and whether a wave ends there."""
         for name, family in self.families.items():
             members = family.trusted
             for start in range(0, len(members), WAVE):
-                yield name, members[start : start + WAVE]
+                wave = members[start : start + WAVE]
+                split = FIRST_OF_WAVE if start == 0 and len(wave) > FIRST_OF_WAVE else 0
+                if split:
+                    yield name, wave[:split], False
+                yield name, wave[split:], True
 
     def _job(self, family: str, workload: Workload, item: Recorded, plans: tuple[Plan, ...]) -> ExploreJob:
         nested = any(scenario.during_recovery and scenario.family == family for scenario in self.scenarios)
@@ -277,8 +287,8 @@ class Run:
             for family in self.families.values()
             for workload, item in zip(family.workloads, family.recorded, strict=True)
         }
-        for sample in chosen:
-            judged = self.campaign.judge_again(JudgeJob(sample.image, files[sample.workload]))
+        jobs = [JudgeJob(sample.image, files[sample.workload]) for sample in chosen]
+        for sample, judged in zip(chosen, self.campaign.judge_again(jobs), strict=True):
             self.progress.advance(sample.workload)
             if isinstance(judged, Interrupted):
                 self.disagreements.append(f"{judged.phase} {judged.how} in a fresh interpreter ({judged.detail})")
@@ -344,14 +354,28 @@ class Run:
 
     def _not_exercised(self) -> tuple[str, ...]:
         missing = [] if self.campaign.private else [f"equal paths in recording and recovery: {self.campaign.refusal}"]
+        if not CAN_FORK:
+            missing.append("crashes during recovery, and a process for each recording: this system has no fork(2)")
         claims = {plan.claim for plan in self.plans}
         for scenario in self.scenarios:
             if scenario.claim in claims and not self.families[scenario.family].workloads:
-                missing.append(f"{scenario.name}: there is no such workload for this adapter")
+                absent = "there is no such workload for this adapter"
+                if scenario.family == "large" and not self.options.budget.extent.large:
+                    absent = f"not part of the profile {self.options.profile}"
+                missing.append(f"{scenario.name}: {absent}")
         return tuple(missing)
 
 
 # --- values ----------------------------------------------------------------------------------
+
+#: A model, a kind and a call site.
+_Defect = tuple[str, str, str]
+
+
+def _worth_more(model: str, known: set[_Defect], new: set[_Defect], last: bool) -> bool:
+    """Whether further workloads may say more under this model, of which `new` is known since this wave began."""
+    kinds = {kind for name, kind, _ in known if name == model}
+    return not kinds or ("hang" not in kinds and (not last or any(name == model for name, _, _ in new)))
 
 
 def _spread(items: list[Any], count: int) -> list[Any]:

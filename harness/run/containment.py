@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 # Workers inherit it. systemd gives one to each service, so it tells a store nothing about us.
 MARKER_VARIABLE = "INVOCATION_ID"
 
+#: Without fork(2) jobs share the process of their worker, and recoveries can't be recorded to be crashed in turn.
+CAN_FORK = hasattr(os, "fork")
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_LIMIT_S = 5.0
 _PAUSE_S = 0.005
-_FOREIGN_PREFIXES = ("PYTEST_", "HYPOTHESIS_", "TOX_", "HARNESS_", "DURABILITY_HARNESS_")
+#: Words of a variable that name a test tool: tox sets `TOX_ENV_NAME`, and `__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI` too.
+_FOREIGN_WORDS = frozenset({"PYTEST", "HYPOTHESIS", "TOX", "HARNESS", "DURABILITY"})
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _subreaper_lock = threading.Lock()
@@ -59,8 +63,14 @@ def neutral_environment(marker: str) -> dict[str, str]:
 
     Coverage's variables stay, because subprocesses are measured by them.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_PREFIXES)}
+    kept = {name: value for name, value in os.environ.items() if not _names_a_test_tool(name)}
     return {"PYTHONHASHSEED": "0", **kept, MARKER_VARIABLE: marker}
+
+
+def _names_a_test_tool(variable: str) -> bool:
+    """Whether one of the words between its underscores does, in any case."""
+    words = variable.upper().split("_")
+    return words[0] != "COVERAGE" and not _FOREIGN_WORDS.isdisjoint(words)
 
 
 # --- in the child ---------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Fault coverage of a store: the sites that were struck, and those that its source has besides.
 
 Sites are found in the source by what calls are named: functions of `os`, `shutil` and `fcntl`, `open`, and the methods
-of file objects and paths. A method of that name on another object counts as well; a site behind `getattr` is missed.
+of file objects and paths. A method of that name on another object counts as well, but for the store's own; a site
+behind `getattr` is missed.
 """
 
 from __future__ import annotations
@@ -116,8 +117,9 @@ def static_sites(source: SourceFile) -> Iterator[tuple[SiteCoverage, range]]:
         tree = ast.parse("\n".join(source.lines))
     except SyntaxError:
         return
+    imported = _imported(tree)
     for function, node in _calls(tree):
-        name = _name(node)
+        name = _name(node, imported)
         if name:
             site = CallSite(source.file, node.lineno, function)
             yield SiteCoverage(site, (name,), ()), range(node.lineno, (node.end_lineno or node.lineno) + 1)
@@ -133,17 +135,31 @@ def _calls(tree: ast.AST, function: str = "<module>") -> Iterator[tuple[str, ast
         yield from _calls(node, inner)
 
 
-def _name(node: ast.Call) -> str:
+def _imported(tree: ast.AST) -> frozenset[str]:
+    """Functions that are called by their bare names: `open`, and what was imported from the modules."""
+    froms = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module in _MODULES)
+    names = {alias.asname or alias.name: alias.name for node in froms for alias in node.names}
+    return frozenset({"open", *(name for name, original in names.items() if original in _FUNCTIONS)})
+
+
+def _name(node: ast.Call, imported: frozenset[str]) -> str:
     called = node.func
     if isinstance(called, ast.Name):
-        return called.id if called.id in _FUNCTIONS - {"copy", "move", "sync", "link"} else ""
-    if not isinstance(called, ast.Attribute):
+        return called.id if called.id in imported else ""
+    if not isinstance(called, ast.Attribute) or _is_own(called.value):
         return ""
     if isinstance(called.value, ast.Name) and called.value.id in _MODULES:
         return f"{called.value.id}.{called.attr}" if called.attr in _FUNCTIONS else ""
     if called.attr == "replace":  # of a path; that of a string has two arguments
         return "replace" if len(node.args) == 1 else ""
     return called.attr if called.attr in _METHODS else ""
+
+
+def _is_own(value: ast.expr) -> bool:
+    """A method of the store itself or of its parent class: what it does shows where it does it."""
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id == "super"
+    return isinstance(value, ast.Name) and value.id in ("self", "cls", "store")
 
 
 def _is_hit(found: tuple[SiteCoverage, range], hit: set[tuple[str, int]]) -> bool:

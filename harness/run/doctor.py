@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import harness
 from harness.run import namespaces
+from harness.run.containment import CAN_FORK
 from harness.run.directories import memory_directory
 from harness.run.environment import tool
 
@@ -40,9 +40,9 @@ def checks() -> list[Check]:
         Check("memory file system", memory.in_memory, memory.reason, "runs are slower"),
         Check(
             "fork",
-            hasattr(os, "fork"),
-            "available" if hasattr(os, "fork") else "missing",
-            "runs can't be isolated",
+            CAN_FORK,
+            "available" if CAN_FORK else "missing",
+            "recordings share a process, recoveries are not crashed in turn, and no writer is killed",
         ),
         _program("strace", "a recorder for system calls (not part of this version) could not be used"),
         _program("fusermount3", "a FUSE recorder (not part of this version) could not be used"),

@@ -60,21 +60,33 @@ def tell(case: Case, trace: Trace, oracle: Oracle, confirmation: Confirmation, f
 def _told(found: Found, trace: Trace) -> str:
     known = found.knowledge
     operations = trace.operations
+    read = read_early(found, trace)
+    told = known.acknowledged if read is None else read
     parts = []
-    if known.acknowledged:
-        last = [
-            describe(operation)
-            for operation in operations[max(0, known.acknowledged - 3) : known.acknowledged]
-        ]
-        more = "" if known.acknowledged <= 3 else f"{known.acknowledged - 3} operations and then "
+    if told:
+        last = [describe(operation) for operation in operations[max(0, told - 3) : told]]
+        more = "" if told <= 3 else f"{told - 3} operations and then "
         parts.append(f"The client had been told that {more}{', '.join(last)} succeeded")
     else:
         parts.append("The client had not been told of any success yet")
-    if known.begun > known.acknowledged:
+    if read is not None:
+        name = describe(operations[read])
+        parts.append(f"{name} had not returned, but another client had read it, and will act on it")
+    elif known.begun > known.acknowledged:
         parts.append(f"{describe(operations[known.begun - 1])} had begun")
     if known.synced:
         parts.append(f"the last completed Sync was operation {known.synced}")
     return "; ".join(parts) + "."
+
+
+def read_early(found: Found, trace: Trace) -> int | None:
+    """The operation that is owed only because another client had read what it wrote, if there is one."""
+    last = found.event if found.outer is None else found.outer.event
+    markers = [event.marker for event in trace.events[: last + 1] if event.marker is not None]
+    for marker in reversed(markers):
+        if marker.operation == found.knowledge.acknowledged - 1:
+            return marker.operation if marker.kind is MarkerKind.OBSERVE else None
+    return None
 
 
 def _called(found: Found, trace: Trace) -> str:
@@ -189,7 +201,7 @@ def _item(trace: Trace, event: IoEvent, index: int, fate: str) -> TimelineItem:
     if marker is None:
         return TimelineItem(index, text_of(event), fate, event.operation, event.call, "", event.site)
     text = marker.kind.value
-    if marker.kind in (MarkerKind.BEGIN, MarkerKind.ACKNOWLEDGE, MarkerKind.FAIL):
+    if marker.operation >= 0:
         text = f"{describe(trace.operations[marker.operation])}: {text}"
     return TimelineItem(index, text, "none", marker.operation, "", marker.kind.name.lower(), None)
 

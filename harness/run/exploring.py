@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,19 @@ from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import Append, Put, Save
 from harness.core.persistence import PersistenceModel, Survival
 from harness.core.trace import (
-    AddEntry,
     Blindness,
     CallSite,
     Image,
-    IoEvent,
-    RemoveEntry,
-    RenameEntry,
-    SetSize,
     Trace,
-    WriteData,
 )
-from harness.crash.losses import Losses, last_call, site_of
+from harness.crash.losses import Losses, changes_disk, last_begun, site_of, sites_of
 from harness.crash.materialize import Materializer
 from harness.crash.states import Counts, CrashState, Enumerator, Knowledge, Limits
 from harness.judge.classify import Violation
 from harness.judge.oracle import window
 from harness.judge.recovery import Recovery, judge
 from harness.run.recovering import Board, Recoverer, Surroundings, oracle_of
+from harness.run.remembering import Alike, Recordings
 from harness.run.rerecording import Rerecorder
 from harness.run.watching import open_watch
 
@@ -47,8 +42,8 @@ HARMLESS = (Blindness.HIDDEN_SYNC, Blindness.UNPATCHED_REFERENCE)
 INTERRUPTIONS = 3
 #: And of a job, under all models together; each of them costs a worker, a hang also the time limit.
 INTERRUPTIONS_IN_ALL = 4
-
-
+#: Recoveries that one child process records before any of them is crashed.
+RECORDED_TOGETHER = 16
 #: Recoveries that write are visited in so many rounds.
 _STRIDE = 16
 
@@ -69,8 +64,8 @@ class ExploreJob:
     `seconds` is only a backstop, for stores that are very slow.
 
     `interrupted` holds what is known of recoveries that ended a worker: their number, the kind of the
-    finding, and a sentence. `stop_at_first` ends
-    the job at the first violation of that kind and call site. With `inner_file`, the trace of a recovery, it is
+    finding, and a sentence; with as many as `interruptions` the job ends. `stop_at_first` ends it
+    at the first violation of that kind and call site. With `inner_file`, the trace of a recovery, it is
     that one which crashes, `start` being what the client knew; `trace_file` then only tells the operations.
     """
 
@@ -86,6 +81,7 @@ class ExploreJob:
     inner_file: str = ""
     start: Knowledge | None = None
     after_violation: int = 1_000_000
+    interruptions: int = INTERRUPTIONS_IN_ALL
     seconds: float = 36_000.0
 
 
@@ -96,6 +92,7 @@ class Found:
     `image` is the content of the disk that recovery failed on. In a crash during recovery,
     `inner` is the trace of the recovery, `event` and `losses` speak of it, and `outer` is what led to it.
     With `continues` nothing was lost and the crash point before failed in the same way: the same defect still.
+    `sites` are the lines of all lost calls where a model lets each of them be lost or kept; else it is empty.
     """
 
     model: str
@@ -114,6 +111,12 @@ class Found:
     outer: Outer | None = None
     seconds: float = 0.0
     continues: bool = False
+    sites: frozenset[CallSite | None] = frozenset()
+
+    @property
+    def group(self) -> tuple[str, str, str, bool]:
+        """Only those of the same model, promise and kind can say the same."""
+        return (self.model, self.promise, self.violation.kind, self.inner is not None)
 
     @property
     def rank(self) -> tuple[int, int, int, int]:
@@ -168,7 +171,18 @@ class Explored:
     @property
     def defects(self) -> list[Found]:
         """What was found, without what only goes on failing from the crash point before."""
-        return [found for found in self.found if not found.continues]
+        return minimal(found for found in self.found if not found.continues)
+
+
+def minimal(founds: Iterable[Found]) -> list[Found]:
+    """Those that need no more lines to lose something than another of the same kind, which tells the cause.
+
+    A search that ends early has seen some large sets of losses, but not all of the smaller ones in them.
+    """
+    rest, sites = list(founds), dict[tuple[str, str, str, bool], set[frozenset[CallSite | None]]]()
+    for found in rest:
+        sites.setdefault(found.group, set()).add(found.sites)
+    return [found for found in rest if not any(other and other < found.sites for other in sites[found.group])]
 
 
 class Antichain:
@@ -179,8 +193,7 @@ class Antichain:
         self._whole: set[tuple[str, str, str, bool, int]] = set()
 
     def add(self, found: Found) -> None:
-        nested = found.inner is not None
-        group = (found.model, found.promise, found.violation.kind, nested)
+        group = found.group
         if not found.losses.damaged:
             self._whole.add((*group, found.event))
         elif (*group, found.event) in self._whole:
@@ -209,14 +222,7 @@ class _Streak:
         self._last[group] = (trace, event)
         if before is None or before[0] is not trace or before[1] > event:
             return False
-        return not any(_changes(between) for between in trace.events[before[1] + 1 : event])
-
-
-def _changes(event: IoEvent) -> bool:
-    """Whether there is a crash point after this call."""
-    return any(
-        isinstance(effect, WriteData | SetSize | AddEntry | RemoveEntry | RenameEntry) for effect in event.effects
-    )
+        return not any(changes_disk(between) for between in trace.events[before[1] + 1 : event])
 
 
 def _covers(smaller: Found, larger: Found) -> bool:
@@ -246,12 +252,12 @@ class Explorer:
         self.recoverer = Recoverer(adapter, directory, board, materializer.changed)
         self.surroundings = Surroundings.now()
         self.rerecorder = Rerecorder(
-            self.recoverer, board, self.oracle, f"{job.trace_file}.recovery", self.surroundings.restore
+            self.recoverer, materializer, board, self.oracle, f"{job.trace_file}.recovery", self.surroundings.restore
         )
         self.patience = INTERRUPTIONS
         self.known: dict[int, Recovery] = {}
-        self.alike = _Alike()
-        self.recordings = _Recordings()
+        self.alike = Alike()
+        self.recordings = Recordings()
         self.watch = open_watch()
         self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
         self.violations = Antichain()
@@ -332,7 +338,7 @@ class Explorer:
             self.patience -= INTERRUPTIONS if how == "hang" else 1
             if self.patience <= 0:
                 self.left = 0
-            self.stopped = unit == max(self.interrupted) and len(self.interrupted) >= INTERRUPTIONS_IN_ALL
+            self.stopped = unit == max(self.interrupted) and len(self.interrupted) >= self.job.interruptions
             return Recovery(how, detail, wrote=True)
         self.stopped = time.perf_counter() - self.started > self.job.seconds
         self.materializer.place(image)
@@ -371,7 +377,7 @@ class Explorer:
     ) -> None:
         trace = self.trace if inside is None else inside.trace
         lost = Losses() if plan.model.survival is Survival.ALL_COMPLETED else state.losses()
-        event = _event_at_fault(plan.model, lost) if lost.damaged else last_call(trace, state.event)
+        event = _event_at_fault(plan.model, lost) if lost.damaged else last_begun(trace, state.event)
         site = site_of(trace, event)
         group = (plan.model.name, promise, violation.kind, inside is not None)
         found = Found(
@@ -391,6 +397,7 @@ class Explorer:
             None if inside is None else inside.outer,
             time.perf_counter() - self.started,
             not lost.damaged and self.streak.goes_on(group, trace, state.event),
+            sites_of(trace, lost) if plan.model.survival is Survival.ANY_LEGAL_SUBSET else frozenset(),
         )
         self.violations.add(found)
         if self.left < 0:
@@ -411,11 +418,12 @@ class Explorer:
     ) -> None:
         """Record each recovery that wrote something, and crash in it, until the budget for it is spent."""
         deeper: dict[int, _Rewritten] = {}
-        for rewritten in _spread(states):
+        order = list(_spread(states))
+        for number, rewritten in enumerate(order):
             if tally.nested.distinct >= self.job.limits.recovery_states:
                 tally.nested.exhausted = False
                 return
-            trace = self._recording(rewritten)
+            trace = self._recording(order[number : number + RECORDED_TOGETHER])
             tally.recoveries_recorded += 1
             blind = "the recovery could not be recorded" if trace is None else _unseen(trace)
             if trace is None or blind:
@@ -455,70 +463,18 @@ class Explorer:
                 deeper[key].knowledge.append(knowledge)
         merge_counts(tally.nested, enumerator.counts)
 
-    def _recording(self, rewritten: _Rewritten) -> Trace | None:
-        """The trace of a recovery, recorded once for all models under which its state is legal."""
-        if rewritten.key not in self.recordings:
-            self.materializer.place(rewritten.image)
-            self.recordings.keep(rewritten.key, self.rerecorder.record(rewritten.image, rewritten.count))
-        return self.recordings.take(rewritten.key)
+    def _recording(self, coming: list[_Rewritten]) -> Trace | None:
+        """The trace of the first of these recoveries, recorded once for all models under which its state is legal.
 
-
-class _Alike:
-    """Recoveries that hold for more states than the one that was run: those that differ in unopened files only."""
-
-    def __init__(self) -> None:
-        self._unopened: dict[frozenset[str], None] = {}
-        self._found: dict[tuple[frozenset[str], int], tuple[int, Recovery]] = {}
-        self._representative: dict[int, int] = {}
-
-    def find(self, state: CrashState) -> Recovery | None:
-        for paths in self._unopened:
-            reduced = state.key_without(paths)
-            if reduced is not None and (paths, reduced) in self._found:
-                key, recovery = self._found[paths, reduced]
-                self._representative[state.key] = key
-                return recovery
-        return None
-
-    def learn(self, state: CrashState, recovery: Recovery, opened: frozenset[str] | None) -> None:
-        names = state.file_names()
-        if opened is None or names is None:
-            return
-        paths = frozenset(path for path in names if path.rpartition("/")[2] not in opened)
-        reduced = state.key_without(paths) if paths else None
-        if reduced is not None:
-            self._unopened[paths] = None
-            self._found[paths, reduced] = (state.key, recovery)
-
-    def representative(self, key: int) -> int:
-        """The key of the state that was run for the state with this key."""
-        return self._representative.get(key, key)
-
-
-class _Recordings:
-    """Traces of recoveries by the key of the state they began with, as many as `ROOM_BYTES` hold."""
-
-    ROOM_BYTES = 64 * 2**20
-    EVENT_BYTES = 1024
-
-    def __init__(self) -> None:
-        self._traces: dict[int, Trace | None] = {}
-        self._used_bytes = 0
-
-    def __contains__(self, key: int) -> bool:
-        return key in self._traces
-
-    def keep(self, key: int, trace: Trace | None) -> None:
-        if self._used_bytes > self.ROOM_BYTES:
-            self._traces.clear()
-            self._used_bytes = 0
-        self._traces[key] = trace
-        if trace is not None:
-            contents = sum(len(node.content) for node in trace.base.nodes.values())
-            self._used_bytes += contents + self.EVENT_BYTES * len(trace.events)
-
-    def take(self, key: int) -> Trace | None:
-        return self._traces[key]
+        Those that come next are recorded along with it.
+        """
+        key = coming[0].key
+        if key not in self.recordings:
+            missing = [rewritten for rewritten in coming if rewritten.key not in self.recordings]
+            traces = self.rerecorder.record([(rewritten.image, rewritten.count) for rewritten in missing])
+            for rewritten, trace in reversed(list(zip(missing, traces, strict=True))):  # the first one stays surely
+                self.recordings.keep(rewritten.key, trace)
+        return self.recordings.take(key)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""From violations to findings: merge, reduce to the fewest operations, confirm in a fresh interpreter."""
+"""From violations to findings: merge, reduce to the fewest operations, confirm in a fresh process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.trace import CallSite
-from harness.core.workload import Workload
+from harness.core.workload import Reopen, Workload
 from harness.judge.oracle import window
 from harness.judge.recovery import judge
 from harness.run.campaign import Campaign
-from harness.run.exploring import ExploreJob, Found, Plan
+from harness.run.exploring import ExploreJob, Found, Plan, minimal
 from harness.run.judging import Judged, JudgeJob
 from harness.run.pool import Interrupted
 from harness.run.recovering import oracle_of
@@ -24,6 +24,8 @@ from harness.run.recovering import oracle_of
 REDUCTIONS = 40
 #: The same where each try costs the time limit of a call.
 REDUCTIONS_OF_A_HANG = 4
+#: Tries that are made side by side; the first that succeeds is taken, however many cores there are.
+TRIED_TOGETHER = 2
 #: Findings that are reduced, confirmed and told; more than this is one broken store, not many defects.
 FINDINGS_LIMIT = 24
 
@@ -58,8 +60,10 @@ class Group:
 
 def grouped(cases: Iterable[Case], order: list[str]) -> list[Group]:
     """Merge what shares kind and call site. `order` is the order in which models are listed."""
+    rest = list(cases)
+    kept = {id(found) for found in minimal(case.found for case in rest)}
     groups: dict[tuple[str, str], list[Case]] = {}
-    for case in cases:
+    for case in (case for case in rest if id(case.found) in kept):
         groups.setdefault(case.key, []).append(case)
     return sorted((_group(members, order) for members in groups.values()), key=_importance)
 
@@ -101,39 +105,91 @@ def identity(kind: str, site: CallSite | None, claim: str) -> str:
 
 
 def reduced(campaign: Campaign, case: Case) -> Case:
-    """The same kind at the same call site with as few steps as possible: cut the end, then leave out one by one."""
-    tried = 0
-    most = REDUCTIONS_OF_A_HANG if case.found.violation.kind == "hang" else REDUCTIONS
-    best = case
-    index = len(best.workload.steps) - 1
-    while index >= 0 and tried < most and len(best.workload.steps) > 1:
-        steps = best.workload.steps[:index] + best.workload.steps[index + 1 :]
-        shorter = _again(campaign, best, steps)
-        tried += 1
-        if shorter is not None:
-            best = shorter
-        index -= 1
-    return best
+    """The same kind at the same call site with as few steps as possible.
+
+    First without what comes after the crash, then without halves, quarters, ... of the steps, and at last
+    without one step at a time (after Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input").
+    """
+    hangs = case.found.violation.kind == "hang"
+    reduction = _Reduction(campaign, case, REDUCTIONS_OF_A_HANG if hangs else REDUCTIONS)
+    reduction.run()
+    return case if reduction.best is case else _easiest_of(campaign, reduction.best)
 
 
-def _again(campaign: Campaign, case: Case, steps: tuple[Any, ...]) -> Case | None:
-    workload = Workload(f"{case.workload.name.removesuffix('-reduced')}-reduced", steps)
+@dataclass(slots=True)
+class _Reduction:
+    """`best` is the shortest counterexample up to now; `left`, how many may still be tried."""
+
+    campaign: Campaign
+    best: Case
+    left: int
+
+    def run(self) -> None:
+        begun = _steps_until(self.best.workload.steps, self.best.found.knowledge.begun)
+        if 0 < begun < len(self.best.workload.steps):
+            self._try([self.best.workload.steps[:begun]])
+        size = len(self.best.workload.steps) // 2
+        while size:
+            self._leave_out_blocks(size)
+            size //= 2
+
+    def _leave_out_blocks(self, size: int) -> None:
+        """One block of `size` steps after the other, from the end on."""
+        end = len(self.best.workload.steps)
+        while end > 0 and self.left:
+            steps = self.best.workload.steps
+            ends = [end - size * number for number in range(TRIED_TOGETHER) if end > size * number]
+            programs = [(*steps[: max(0, last - size)], *steps[last:]) for last in ends]
+            taken = self._try([program for program in programs if program])
+            end = ends[-1 if taken is None else taken] - size
+
+    def _try(self, programs: list[tuple[Any, ...]]) -> int | None:
+        """Take the first of these that still shows the violation; its number, or `None` if none does."""
+        programs = programs[: self.left]
+        self.left -= len(programs)
+        for number, shorter in enumerate(_again(self.campaign, self.best, programs)):
+            if shorter is not None:
+                self.best = shorter
+                return number
+        return None
+
+
+def _steps_until(steps: tuple[Any, ...], operations: int) -> int:
+    """How many steps there are up to the last of so many operations."""
+    places = [number for number, step in enumerate(steps, 1) if not isinstance(step, Reopen)]
+    return places[operations - 1] if 0 < operations <= len(places) else len(steps)
+
+
+def _again(campaign: Campaign, case: Case, programs: list[tuple[Any, ...]]) -> list[Case | None]:
+    """Each of these programs with the violation that it shows; `None` if it does not show it."""
+    name = f"{case.workload.name.removesuffix('-reduced')}-reduced"
+    workloads = [Workload(name, program) for program in programs]
+    files = _traces(campaign, workloads)
+    jobs = [dataclasses.replace(job_for(campaign, case, file), stop_at_first=case.key) for file in files if file]
+    shown = {result.name: easiest(result.found, case.key) for result in campaign.explore(jobs)}
+    return [
+        None if found is None else dataclasses.replace(case, found=found, workload=workload, trace_file=file)
+        for workload, file in zip(workloads, files, strict=True)
+        for found in (shown.get(file),)
+    ]
+
+
+def _traces(campaign: Campaign, workloads: list[Workload]) -> list[str]:
+    """The trace of each workload; empty where the store can't do without the steps that were left out."""
     try:
-        recorded = campaign.record([workload])[0]
-    except UsageError:  # the store can't do without the steps that were left out
-        return None
-    if not recorded.operations:
-        return None
-    found = explore_for(campaign, case, recorded.trace_file)
-    if found is None:
-        return None
-    return dataclasses.replace(case, found=found, workload=workload, trace_file=recorded.trace_file)
+        recorded = campaign.record(workloads)
+    except UsageError:
+        if len(workloads) < 2:
+            return [""]
+        return [file for workload in workloads for file in _traces(campaign, [workload])]
+    return [item.trace_file if item.operations else "" for item in recorded]
 
 
-def explore_for(campaign: Campaign, case: Case, trace_file: str) -> Found | None:
-    """The easiest violation of the same kind and call site in another trace, if there is one."""
-    job = job_for(campaign, case, trace_file)
-    return easiest(campaign.explore([job])[0].found, case.key)
+def _easiest_of(campaign: Campaign, case: Case) -> Case:
+    """The same program with the violation that is easiest to understand: a try ends at the first."""
+    [explored] = campaign.explore([job_for(campaign, case, case.trace_file)])
+    found = easiest(explored.found, case.key)
+    return case if found is None else dataclasses.replace(case, found=found)
 
 
 def job_for(campaign: Campaign, case: Case, trace_file: str) -> ExploreJob:
@@ -153,7 +209,7 @@ def easiest(found: Iterable[Found], key: tuple[str, str]) -> Found | None:
     return min(same, key=lambda item: (item.rank, item.knowledge.begun), default=None)
 
 
-# --- once more in a fresh interpreter ------------------------------------------------------
+# --- once more in a fresh process ----------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +221,13 @@ class Confirmation:
     detail: str
 
 
-def confirmed(campaign: Campaign, case: Case, adapter: Any) -> Confirmation:
-    """Judge the counterexample in a fresh interpreter."""
-    judged = campaign.judge_again(JudgeJob(case.found.image, case.trace_file))
+def confirmed(campaign: Campaign, cases: list[Case], adapter: Any) -> list[Confirmation]:
+    """Judge each counterexample in a fresh process."""
+    judged = campaign.judge_again([JudgeJob(case.found.image, case.trace_file) for case in cases])
+    return [_confirmation(campaign, case, adapter, again) for case, again in zip(cases, judged, strict=True)]
+
+
+def _confirmation(campaign: Campaign, case: Case, adapter: Any, judged: Judged | Interrupted) -> Confirmation:
     kind = case.found.violation.kind
     if isinstance(judged, Interrupted):
         return Confirmation(interrupts(kind, judged), None, f"{judged.phase}: {judged.detail}")

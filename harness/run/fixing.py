@@ -32,6 +32,7 @@ from harness.core.trace import (
     WriteData,
 )
 from harness.run.campaign import Campaign
+from harness.run.exploring import ExploreJob, Found
 from harness.run.findings import Case, easiest, job_for
 
 #: Calls that a call is tried to be moved behind.
@@ -47,11 +48,26 @@ class Change:
     sites: tuple[CallSite, ...]
 
 
-def find_fix(campaign: Campaign, case: Case) -> Fix:
-    """The first of the changes, from the cheapest on, after which the finding is gone."""
-    trace = case.found.inner or campaign.trace(case.trace_file)
-    changes = list(_changes(case, trace))
-    gone = _tried(campaign, case, changes)
+def find_fixes(campaign: Campaign, cases: list[Case]) -> list[Fix]:
+    """For each case the first of the changes, from the cheapest on, after which the finding is gone."""
+    changes = [list(_changes(case, case.found.inner or campaign.trace(case.trace_file))) for case in cases]
+    jobs = [[_job(campaign, case, change) for change in tried] for case, tried in zip(cases, changes, strict=True)]
+    explored = {result.name: result for result in campaign.explore([job for some in jobs for job in some])}
+    gone = [
+        [not _shows(case, explored[job.name].found) for job in some]
+        for case, some in zip(cases, jobs, strict=True)
+    ]
+    return [_fix(tried, works) for tried, works in zip(changes, gone, strict=True)]
+
+
+def _shows(case: Case, found: list[Found]) -> bool:
+    """Whether the finding is still there; the first hang at any call ends the job, so that it counts as this one."""
+    if case.found.violation.kind == "hang":
+        return any(item.violation.kind == "hang" for item in found)
+    return easiest(found, case.key) is not None
+
+
+def _fix(changes: list[Change], gone: list[bool]) -> Fix:
     for change, works in zip(changes, gone, strict=True):
         if works:
             return Fix(change.sentence, True, len(changes), change.sites)
@@ -66,18 +82,15 @@ def find_fix(campaign: Campaign, case: Case) -> Fix:
     )
 
 
-def _tried(campaign: Campaign, case: Case, changes: list[Change]) -> list[bool]:
-    jobs = []
-    for change in changes:
-        file = campaign.keep_trace(change.trace)
-        job = dataclasses.replace(job_for(campaign, case, file), stop_at_first=case.key, depth=0)
-        if case.found.inner is not None:
-            job = dataclasses.replace(
-                job, trace_file=case.trace_file, inner_file=file, start=case.found.knowledge
-            )
-        jobs.append(job)
-    explored = campaign.explore(jobs)
-    return [easiest(result.found, case.key) is None for result in explored]
+def _job(campaign: Campaign, case: Case, change: Change) -> ExploreJob:
+    """Explore the changed trace until the finding shows again."""
+    file = campaign.keep_trace(change.trace)
+    job = dataclasses.replace(job_for(campaign, case, file), stop_at_first=case.key, depth=0)
+    if case.found.violation.kind == "hang":
+        job = dataclasses.replace(job, interruptions=1)
+    if case.found.inner is None:
+        return job
+    return dataclasses.replace(job, trace_file=case.trace_file, inner_file=file, start=case.found.knowledge)
 
 
 def _changes(case: Case, trace: Trace) -> Iterator[Change]:
@@ -237,7 +250,7 @@ def _beside(trace: Trace, site: CallSite | None) -> Iterator[Change]:
     if changed is not None and site is not None:
         yield Change(
             f"Write the new content to a temporary file, fsync it, os.replace it over the old file and fsync the "
-            f"directory, instead of overwriting the file in place (line {site.line} of {Path(site.file).name}).",
+            f"directory, instead of writing to it in place (line {site.line} of {Path(site.file).name}).",
             changed,
             (site,),
         )

@@ -26,7 +26,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.run.containment import fresh_interpreter
+from harness.run.containment import CAN_FORK, fresh_interpreter
 
 PAGE_BYTES = 4096
 
@@ -78,6 +78,8 @@ def _rehearse(path: Path, size_bytes: int) -> str | None:
     """`_enter` in a forked child; its answer comes back through a pipe."""
     if not hasattr(_libc, "unshare"):
         return "this system has no unshare(2)"
+    if not CAN_FORK:
+        return "this system has no fork(2) to rehearse it in"
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -39,7 +39,7 @@ PROFILES = {
     for profile in (
         Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
                 LiveExtent(2, 0, large=False, faults=400)),
-        Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 20_000, 1_000), 1, 6, 900.0,
+        Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 60_000, 1_000), 1, 6, 900.0,
                 LiveExtent(5, 1, large=True, faults=2_000)),
         Profile(
             "exhaustive",

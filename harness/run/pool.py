@@ -1,9 +1,10 @@
 """Warm worker processes for jobs that call into somebody's store, and what became of each job.
 
-A worker is a fresh interpreter that prepares once and then takes one job after another. The parent looks at
-its `Board` every few hundredths of a second. A call that lasts longer than the time limit is a hang; a
-worker that ends during a call has died of it. Both are outcomes (`Interrupted`), and a fresh worker takes
-over. Whatever goes wrong outside of calls is ours, and raises `HarnessFault`.
+A worker is a fresh interpreter that prepares once and then takes one job after another, or forks a child for
+each. The parent looks at its `Board` every few hundredths of a second. A call that lasts longer than the time
+limit is a hang; a process that ends during a call has died of it. Both are outcomes (`Interrupted`), and where
+the worker itself is gone, a fresh one takes over. Whatever goes wrong outside of calls is ours, and raises
+`HarnessFault`.
 
 Time is added up in small steps between two looks, at most `_LONGEST_STEP_S` each, so that a machine that
 stood still makes no hangs. Nor does an overloaded one: a call that could run but was not let is given
@@ -173,21 +174,27 @@ class Pool:
         if not alive:
             worker.exchange(selectors.EVENT_READ)
         answered = worker.take_result()
-        if answered is not None:
+        if isinstance(answered, Done):
             worker.finish_job()
             return answered
+        if answered is not None:
+            return self._died(worker, answered.status)
         if not alive:
-            return self._died(worker)
+            return self._died(worker, worker.process.returncode)
         worker.watch.look(worker.board.read(), step_s, worker.process.pid)
         return self._overdue(worker)
 
-    def _died(self, worker: _Worker) -> Interrupted:
+    def _died(self, worker: _Worker, status: int) -> Interrupted:
+        """The process that had the job has ended: the worker itself, or the child that it had forked for it."""
         state = worker.board.read()
         worker.watch.look(state, 0.0, worker.process.pid)  # what was seen in an earlier call is no news
-        detail = _ending(worker.process.returncode) + worker.watch.memory(self._memory_bytes)
+        detail = _ending(status) + worker.watch.memory(self._memory_bytes)
         stacks = worker.stacks()
         called = worker.has_called(state)
-        self._discard(worker)
+        if worker.is_alive():
+            worker.finish_job()
+        else:
+            self._discard(worker)
         if state.lost_channel and called:
             detail = "the store closed descriptors that it had not opened"
         elif not (state.in_call and called):
@@ -242,6 +249,13 @@ class _Job:
     index: int
     content: Any
     count_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The child that had the job ended without an answer; `status` as in `Popen.returncode`."""
+
+    status: int
 
 
 class _Worker:
@@ -337,8 +351,11 @@ class _Worker:
             self._outgoing.clear()
             self._at_end = True
 
-    def take_result(self) -> Done | None:
-        """The result of its job, if it has come. Raises `HarnessFault` if the task raised."""
+    def take_result(self) -> Done | _Ended | None:
+        """The result of its job, or how the child ended that had it, if either has come.
+
+        Raises `HarnessFault` if the task raised.
+        """
         while (message := self._take_message()) is not None:
             try:
                 kind, content = pickle.loads(message)
@@ -348,6 +365,8 @@ class _Worker:
                 raise HarnessFault(f"A task failed in its worker:\n{content}")
             if kind == "done":
                 return Done(content)
+            if kind == "died":
+                return _Ended(content)
         return None
 
     def _take_message(self) -> bytes | None:

@@ -15,6 +15,7 @@ from harness.core.operations import describe
 from harness.core.trace import MarkerKind, Trace
 from harness.core.workload import Reopen, Workload
 from harness.record import Recorder
+from harness.run.following import QUESTION, Follower, follows, with_observations
 from harness.run.recovering import Board, Step, oracle_of, place_of_error, text_of_error
 
 
@@ -138,7 +139,9 @@ class _Session:
         self.workload = workload
         self.unsupported = set(unsupported)
         self.skipped = len(unsupported)
-        self.recorder = Recorder(directory)
+        self.follower = Follower(self._read, self._observed) if follows(adapter) else None
+        before_sync = None if self.follower is None else self.follower.look
+        self.recorder = Recorder(directory, before_sync=before_sync)
         self.operations: list[Any] = []
         self.errors: dict[int, str] = {}
         self.cut = ""
@@ -157,7 +160,16 @@ class _Session:
             self.recorder.stop()
         if len(self.unsupported) > self.skipped:
             return None
-        return self.recorder.finish(tuple(self.operations), len(self.unsupported), self.errors)
+        trace = self.recorder.finish(tuple(self.operations), len(self.unsupported), self.errors)
+        if self.follower is None or not self.follower.answers:
+            return trace
+        return with_observations(trace, oracle_of(self.adapter_class, trace), self.follower.answers)
+
+    def _read(self) -> Any:
+        return self.adapter.apply(self.store, QUESTION)
+
+    def _observed(self) -> None:
+        self.recorder.mark(MarkerKind.OBSERVE)
 
     def _open(self) -> None:
         self.recorder.mark(MarkerKind.OPEN_BEGIN)
@@ -211,6 +223,8 @@ class _Session:
             self.recorder.mark(MarkerKind.ACKNOWLEDGE, index)
         finally:
             self.board.leave()
+            if self.follower is not None:
+                self.follower.rest()
 
 
 def _misuse(error: BaseException, method: str, what: str) -> UsageError:

@@ -13,6 +13,7 @@ import copy
 import itertools
 import locale
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -27,6 +28,7 @@ from harness.core.adapter import supported_operations
 from harness.core.errors import Unsupported
 from harness.core.models import BUILT_IN_MODELS
 from harness.core.operations import Compact, Sync, describe
+from harness.core.plain import plain_bytes
 from harness.core.trace import Trace
 from harness.judge.oracle import Oracle
 from harness.judge.recovery import Recovery
@@ -262,9 +264,8 @@ class Recoverer:
 def read_state(adapter: Any, store: Any) -> Any:
     """A copy of the snapshot, because a store may hand out what it goes on changing."""
     snapshot = adapter.snapshot(store)
-    if isinstance(snapshot, dict) and all(type(value) is str for value in snapshot.values()):
-        return dict(snapshot)
-    return copy.deepcopy(snapshot)
+    plain = plain_bytes(snapshot)
+    return copy.deepcopy(snapshot) if plain is None else pickle.loads(plain)
 
 
 def _same(oracle: Oracle, first: Recovery, again: Any) -> bool:

@@ -83,7 +83,7 @@ def replay(path: Path, identity: str, target: Path, options: Options) -> Replaye
     image, trace, known = _decoded(finding, adapter)
     _place(target, image)
     with Campaign(example["adapter"], options) as campaign:
-        judged = campaign.judge_again(JudgeJob(image, campaign.keep_trace(trace)))
+        [judged] = campaign.judge_again([JudgeJob(image, campaign.keep_trace(trace))])
     if isinstance(judged, Interrupted):
         seen = f"{judged.phase}: {judged.how} ({judged.detail})"
         return Replayed(finding, target, interrupts(finding.kind, judged), seen)

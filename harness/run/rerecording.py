@@ -1,6 +1,6 @@
 """Record a recovery, and the first operation after it, so that both can be crashed in turn.
 
-A child process does it and is gone before any of its crash states is recovered, as after a real crash: a
+A child process does it and is gone before any of the crash states is recovered, as after a real crash: a
 store may look whether the process that left a lock behind is still alive.
 """
 
@@ -10,51 +10,65 @@ import contextlib
 import dataclasses
 import os
 import pickle
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from harness.core.trace import Image, MarkerKind, Trace
+from harness.crash.materialize import Materializer
 from harness.judge.oracle import Oracle
-from harness.record import Recorder
+from harness.record import Recorder, get_ready
 from harness.run.recovering import Board, Recoverer, Step, StoreFailed
 
 
 @dataclass(frozen=True, slots=True)
 class Rerecorder:
-    """Records recoveries of what is in the recoverer's directory; `file` is where the child puts the trace."""
+    """Records recoveries in the recoverer's directory; `file` is where the child puts the traces."""
 
     recoverer: Recoverer
+    materializer: Materializer
     board: Board
     oracle: Oracle
     file: str
     restore: Callable[[], None]
 
-    def record(self, image: Image, count: int) -> Trace | None:
-        """The recovery of `image`, which the directory holds, and the operation after the first `count`.
+    def record(self, recoveries: Sequence[tuple[Image, int]]) -> list[Trace | None]:
+        """The recovery of each image, and the operation after the first operations that are counted beside it.
 
-        `None` if the store failed, or ended the child.
+        One child records several, because a fork costs as much as a recording. `None` where the store failed,
+        or ended the child.
         """
+        traces: list[Trace | None] = []
+        while len(traces) < len(recoveries):
+            done = self._in_child(recoveries[len(traces) :])
+            traces.extend(done or [None])
+        return traces
+
+    def _in_child(self, recoveries: Sequence[tuple[Image, int]]) -> list[Trace | None]:
+        """As many of them as one child has recorded; none if the first one has ended it."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.file)
+        get_ready()
         child = os.fork()
         if child == 0:
-            self._record_and_exit(image, count)
+            self._record_and_exit(recoveries)
         os.waitpid(child, 0)
         self.board.adopt()
-        try:
-            with open(self.file, "rb") as stream:
-                trace: Trace | None = pickle.load(stream)
-        except (OSError, EOFError):
-            return None
-        return trace
+        self.materializer.forget()
+        return list(_written(self.file))
 
-    def _record_and_exit(self, image: Image, count: int) -> NoReturn:
+    def _record_and_exit(self, recoveries: Sequence[tuple[Image, int]]) -> NoReturn:
         try:
             self.board.adopt()
-            trace = self._recorded(image, count)
+            threads = threading.active_count()
             with open(self.file, "wb") as stream:
-                pickle.dump(trace, stream, protocol=pickle.HIGHEST_PROTOCOL)
+                for image, count in recoveries:
+                    self.materializer.place(image)
+                    pickle.dump(self._recorded(image, count), stream, protocol=pickle.HIGHEST_PROTOCOL)
+                    stream.flush()
+                    if threading.active_count() > threads:  # what it left running would write into the next one
+                        break
         finally:
             os._exit(0)
 
@@ -94,3 +108,13 @@ def _without_operation(trace: Trace) -> Trace:
     events = trace.events
     begins = (n for n, event in enumerate(events) if event.marker and event.marker.kind is MarkerKind.BEGIN)
     return dataclasses.replace(trace, events=events[: next(begins, len(events))])
+
+
+def _written(file: str) -> Iterator[Trace | None]:
+    """The traces in `file`, up to where its writer ended."""
+    try:
+        with open(file, "rb") as stream:
+            while True:
+                yield pickle.load(stream)
+    except (OSError, EOFError, pickle.UnpicklingError):
+        return

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.crash.materialize import Materializer
-from harness.record import install
+from harness.record import get_ready, install
 from harness.run import measuring
 from harness.run.exploring import Explored, ExploreJob, Explorer
 from harness.run.judging import Judged, JudgeJob, judge_again
@@ -40,6 +40,7 @@ def prepare(setup: Setup) -> Context:
         measuring.begin(measured[0], tuple(measured[1:]))
     install(reading=bool(setup.extra.get("reading")))
     adapter, misuse = _loaded(setup.adapter)
+    get_ready()
     directory = Path(setup.directory)
     if setup.extra.get("separate"):  # without a mount of its own each worker needs a directory of its own
         directory = directory / str(os.getpid())

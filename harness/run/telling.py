@@ -6,15 +6,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from harness.core.evidence import Finding
+from harness.core.evidence import Finding, Fix
 from harness.core.operations import describe
 from harness.core.persistence import PRESETS
 from harness.core.trace import Trace
 from harness.core.workload import Reopen
 from harness.run.campaign import Campaign, Progress
 from harness.run.encoding import encode_image, encode_operations, file_name
-from harness.run.explaining import tell
-from harness.run.exploring import ExploreJob, Plan
+from harness.run.explaining import read_early, tell
+from harness.run.exploring import Plan
 from harness.run.findings import (
     FINDINGS_LIMIT,
     Case,
@@ -23,9 +23,10 @@ from harness.run.findings import (
     confirmed,
     grouped,
     identity,
+    job_for,
     reduced,
 )
-from harness.run.fixing import find_fix
+from harness.run.fixing import find_fixes
 from harness.run.recovering import oracle_of
 
 _CLAIM_OF = {"process-crash": "process_crash"}
@@ -47,23 +48,36 @@ class Telling:
             self.notes.append(f"{len(groups)} findings; the {FINDINGS_LIMIT} easiest to understand are told")
         groups = groups[:FINDINGS_LIMIT]
         self.progress.phase("explaining findings", len(groups))
-        return tuple(self._finding(group) for group in groups)
+        cases = [self._shortened(group) for group in groups]
+        confirmations = confirmed(self.campaign, cases, self.adapter)
+        fixes = self._fixes(cases, confirmations)
+        others = self._other_models(groups, cases)
+        return tuple(map(self._finding, groups, cases, confirmations, fixes, others))
 
-    def _finding(self, group: Group) -> Finding:
+    def _shortened(self, group: Group) -> Case:
         case = reduced(self.campaign, group.best) if _long(group.best) else group.best
-        confirmation = confirmed(self.campaign, case, self.adapter)
+        self.progress.advance(f"{case.found.violation.kind} at {case.found.site}")
+        return case
+
+    def _fixes(self, cases: list[Case], confirmations: list[Confirmation]) -> list[Fix | None]:
+        """One for each case that is confirmed."""
+        again = [case for case, confirmation in zip(cases, confirmations, strict=True) if confirmation.again]
+        found = iter(find_fixes(self.campaign, again))
+        return [next(found) if confirmation.again else None for confirmation in confirmations]
+
+    def _finding(
+        self, group: Group, case: Case, confirmation: Confirmation, fix: Fix | None, others: set[str]
+    ) -> Finding:
         trace = self.campaign.trace(case.trace_file)
-        fix = find_fix(self.campaign, case) if confirmation.again else None
         oracle = oracle_of(self.adapter, trace)
         name = identity(case.found.violation.kind, case.found.site, case.found.claim)
-        self.progress.advance(f"{case.found.violation.kind} at {case.found.site}")
         return Finding(
             id=name,
             scenario=case.scenario,
             claim=case.found.claim,
-            summary=_summary(case, confirmation),
+            summary=_summary(case, confirmation, trace),
             kind=case.found.violation.kind,
-            persistence_models=self._models(group, case),
+            persistence_models=_in_order({*group.models, *others}),
             operations=tuple(_program(case, trace)),
             call_site=case.found.site,
             replay=f"harness replay {self._certificate_file()} {name}",
@@ -78,40 +92,47 @@ class Telling:
         reports = self.campaign.options.reports
         return "CERTIFICATE" if reports is None else f"{reports}/{file_name(self.adapter.name)}.json"
 
-    def _models(self, group: Group, case: Case) -> tuple[str, ...]:
-        """All presets under which this happens: those of the run, and the others tried on the counterexample."""
-        known = set(group.models)
-        missing = [model for name, model in PRESETS.items() if name not in known]
-        plans = tuple(
-            Plan(model, _CLAIM_OF.get(model.name, "power_loss"), (case.found.promise,)) for model in missing
-        )
-        if plans and case.found.inner is None:
-            job = ExploreJob(
-                case.trace_file,
-                case.trace_file,
-                plans,
-                0,
-                self.campaign.options.seed,
-                self.campaign.options.budget.limits,
-            )
-            for found in self.campaign.explore([job])[0].found:
-                if (found.violation.kind, str(found.site)) == case.key:
-                    known.add(found.model)
-        order = [*PRESETS, *sorted(known - set(PRESETS))]
-        return tuple(name for name in order if name in known)
+    def _other_models(self, groups: list[Group], cases: list[Case]) -> list[set[str]]:
+        """The presets that were not broken in the run, and are if they are tried on the counterexample."""
+        jobs = {}
+        for number, (group, case) in enumerate(zip(groups, cases, strict=True)):
+            plans = _missing_plans(group, case)
+            hangs = case.found.violation.kind == "hang"  # each model would cost the time limit again
+            if plans and case.found.inner is None and not hangs:
+                job = job_for(self.campaign, case, case.trace_file)
+                jobs[number] = dataclasses.replace(job, name=f"other models {number}", plans=plans)
+        others: list[set[str]] = [set() for _ in cases]
+        for number, explored in zip(jobs, self.campaign.explore(list(jobs.values())), strict=True):
+            key = cases[number].key
+            others[number] = {item.model for item in explored.found if (item.violation.kind, str(item.site)) == key}
+        return others
+
+
+def _missing_plans(group: Group, case: Case) -> tuple[Plan, ...]:
+    return tuple(
+        Plan(model, _CLAIM_OF.get(name, "power_loss"), (case.found.promise,))
+        for name, model in PRESETS.items()
+        if name not in group.models
+    )
+
+
+def _in_order(models: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in (*PRESETS, *sorted(models - set(PRESETS))) if name in models)
 
 
 def _long(case: Case) -> bool:
     return not case.workload.name.startswith("short")
 
 
-def _summary(case: Case, confirmation: Confirmation) -> str:
+def _summary(case: Case, confirmation: Confirmation, trace: Trace) -> str:
     found = case.found
     when = "the process dies" if found.claim == "process_crash" else "the power fails"
     if found.inner is not None:
         when += " again while the store recovers"
     where = f" (call in line {found.site.line} of {Path(found.site.file).name})" if found.site else ""
     sentence = f"When {when}, {found.violation.sentence}{where}."
+    if read_early(found, trace) is not None:
+        sentence += " Another client had read it before it was durable."
     return (
         sentence
         if confirmation.again

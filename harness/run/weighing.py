@@ -176,11 +176,7 @@ class Weighing:
                 continue
             flaky = [item for item in findings if item.claim == claim and not item.confirmed]
             verdict = self._claim_verdict(rows, [item for item in findings if item.claim == claim])
-            reasons = tuple(
-                dict.fromkeys(
-                    reason for row in rows if row.verdict is verdict is not Verdict.PASS for reason in row.reasons
-                )
-            )
+            reasons = _reasons(verdict, rows)
             if flaky and verdict is Verdict.UNKNOWN:
                 reasons = (*reasons, "a violation was found that did not happen again in a fresh interpreter")
             scenarios = tuple(dict.fromkeys(row.scenario for row in rows))
@@ -202,9 +198,18 @@ class Weighing:
         for claim in CLAIMS[2:]:
             promised = getattr(contract, claim)
             if promised not in (None, "one") and claim not in tested:
-                reason = "no scenario of this version tests it; say None in the contract if it is not promised"
+                nothing = '"one"' if claim == "writers" else "None"
+                reason = f"no scenario of this version tests it; say {nothing} in the contract if it is not promised"
                 results.append(ClaimResult(claim, promised, Verdict.UNKNOWN, (), (reason,)))
         return results
+
+
+def _reasons(verdict: Verdict, rows: list[Evidence]) -> tuple[str, ...]:
+    """Why a claim is not certified. Each piece of evidence counts its own ways; a claim says where to look."""
+    decisive = [row for row in rows if row.verdict is verdict is not Verdict.PASS]
+    if verdict is Verdict.FAIL:
+        return (f"broken by {', '.join(dict.fromkeys(row.scenario for row in decisive))}",)
+    return tuple(dict.fromkeys(reason for row in decisive for reason in row.reasons))
 
 
 def _bounds(scenario: Scenario, family: Family, counts: Counts, made: Workloads, recoveries: int) -> dict[str, Any]:

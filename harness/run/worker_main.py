@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fcntl
+import functools
 import importlib
 import mmap
 import os
@@ -33,7 +34,7 @@ STACK_SIGNAL: int = getattr(signal, "SIGRTMAX", signal.SIGUSR2 + 1) - 1
 LOST_CHANNEL_STATUS = 70
 
 # The board is made of 64-bit words; the names of the phases follow them.
-_COUNT, _UNIT, _PHASE, _PROCESS, _ANSWERS, _LOST = range(6)
+_COUNT, _UNIT, _PHASE, _PROCESS, _ANSWERS, _LOST, _SENDING = range(7)
 _PHASES_AT = 64
 _PHASE_BYTES = 64
 _PHASES = (BOARD_BYTES - _PHASES_AT) // _PHASE_BYTES
@@ -47,7 +48,8 @@ class Setup:
     `task` is "package.module:function". The module also has `prepare(setup) -> context`; the function is
     called as `function(context, job, board)` for each job, and its result is pickled. With `private_mount` a
     tmpfs of `mount_bytes` covers `directory`. `memory_bytes` limits the address space, 0 does not.
-    With isolation "fork" every job runs in a child forked after `prepare`, where no job ran before.
+    With isolation "fork" every job runs in a child forked after `prepare`, where no job ran before; with
+    "fresh" in a child forked before it, which prepares by itself: no code of the store ran there before.
     """
 
     task: str
@@ -56,7 +58,7 @@ class Setup:
     private_mount: bool = False
     memory_bytes: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
-    isolation: Literal["warm", "fork"] = "warm"
+    isolation: Literal["warm", "fork", "fresh"] = "warm"
     mount_bytes: int = 2**30
 
 
@@ -70,6 +72,7 @@ class BoardState:
     process: int
     answers: int
     lost_channel: bool
+    sending: bool = False
 
     @property
     def in_call(self) -> bool:
@@ -129,25 +132,30 @@ class Board:
         The fork is noticed by a hook of `os.fork`, because asking for the process id is a system call.
         """
         self._foreign = False
-        if not self._hooked:
+        if not self._hooked and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._mark_foreign)
             self._hooked = True
         self._count = (self._words[_COUNT] + 1) & ~1
         self._words[_PROCESS] = os.getpid()
 
+    def answering(self) -> None:
+        """The result of a job is being sent."""
+        self._words[_SENDING] = 1
+
     def answered(self) -> None:
         """The result of a job has been sent whole."""
         self._words[_ANSWERS] += 1
+        self._words[_SENDING] = 0
 
     def lose_channel(self) -> None:
         """The store has closed the descriptor that answers are sent through."""
         self._words[_LOST] = 1
 
     def read(self) -> BoardState:
-        count, unit, code, process, answers, lost = self._words[: _LOST + 1]
+        count, unit, code, process, answers, lost, sending = self._words[: _SENDING + 1]
         start = _PHASES_AT + min(max(code, 0), _PHASES - 1) * _PHASE_BYTES
         phase = self._memory[start : start + _PHASE_BYTES].rstrip(b"\0").decode(errors="replace")
-        return BoardState(count, unit, phase, process, answers, bool(lost))
+        return BoardState(count, unit, phase, process, answers, bool(lost), bool(sending))
 
     def close(self) -> None:
         self._words.release()
@@ -209,7 +217,7 @@ class Channel:
 @dataclass(frozen=True, slots=True)
 class _Task:
     function: Callable[[Any, Any, Board], Any]
-    context: Any
+    context: Callable[[], Any]  # what was prepared, or prepares
     helpers: frozenset[int]  # children that `prepare` has started
 
 
@@ -253,7 +261,7 @@ def _serve(channel: Channel, board: Board, parent: int) -> None:
         return channel.send(_fault())
     if os.getpid() != owner:
         os._exit(0)
-    run = _run_in_child if setup.isolation == "fork" else _run_here
+    run = _run_here if setup.isolation == "warm" or not containment.CAN_FORK else _run_in_child
     home, mask = os.getcwd(), _umask()
     while (message := channel.receive()) is not None:
         with contextlib.suppress(OSError):
@@ -276,8 +284,15 @@ def _prepare(setup: Setup, parent: int) -> _Task:
     containment.die_with_parent(parent)  # again: a change of credentials may have undone it
     module_name, _, function_name = setup.task.partition(":")
     module = importlib.import_module(module_name)
-    context = module.prepare(setup)
-    return _Task(getattr(module, function_name), context, containment.child_ids())
+    prepare = functools.partial(module.prepare, setup)
+    if setup.isolation != "fresh" or not containment.CAN_FORK:
+        context = prepare()
+        prepare = functools.partial(_same, context)
+    return _Task(getattr(module, function_name), prepare, containment.child_ids())
+
+
+def _same(context: Any) -> Any:
+    return context
 
 
 def _enter_private_mount(setup: Setup) -> None:
@@ -298,6 +313,7 @@ def _run_here(channel: Channel, board: Board, task: _Task, message: bytes) -> No
         os._exit(0)
     if board.read().in_call:  # the task has not said so
         board.leave()
+    board.answering()
     channel.send(answer)
     board.answered()
     containment.reap_children()
@@ -316,12 +332,16 @@ def _run_in_child(channel: Channel, board: Board, task: _Task, message: bytes) -
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     containment.kill_children(spared=task.helpers)
-    if board.read().answers == answers:
+    state = board.read()
+    if state.answers > answers:
+        return None
+    if state.sending or state.lost_channel:
         _end_like(status)
+    return channel.send(pickle.dumps(("died", os.waitstatus_to_exitcode(status))))
 
 
 def _end_like(status: int) -> NoReturn:
-    """The child died over its job: die in the same way, for the parent to see."""
+    """The child died over its answer: die in the same way, for nobody could read another one."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         with contextlib.suppress(OSError):  # SIGKILL takes no handler
@@ -333,7 +353,7 @@ def _end_like(status: int) -> NoReturn:
 def _answer(task: _Task, message: bytes, board: Board) -> bytes:
     """The message that tells what became of a job."""
     try:
-        return pickle.dumps(("done", task.function(task.context, pickle.loads(message), board)))
+        return pickle.dumps(("done", task.function(task.context(), pickle.loads(message), board)))
     except BaseException:
         return _fault()
 

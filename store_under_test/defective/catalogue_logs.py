@@ -106,6 +106,14 @@ ROWS = (
         ("not_writable",),
     ),
     Row(
+        "L32",
+        "l32_delivered_before_durable",
+        "followers see records before they are durable",
+        ("PL",),
+        _POWER,
+        ("lost_acknowledged",),
+    ),
+    Row(
         "L36",
         "l36_grown_before_written",
         "file grown first, data written later and not synced",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from harness.core.errors import UsageError
@@ -10,6 +12,7 @@ from harness.report.console import certificate_text
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from tests.stores.conduct import certified, reasons, small_runs, spec, verdicts
+from tests.stores.hostile import WATCHED
 
 KILL = "process-crash"
 POWER = "power-loss"
@@ -21,14 +24,23 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     small_runs(monkeypatch)
 
 
+def only_these_name_a_test_tool(monkeypatch: pytest.MonkeyPatch, *variables: str) -> None:
+    """What a store could know a test by is the same on every machine, whatever was exported there."""
+    for name in [name for name in os.environ if any(word in name for word in WATCHED)]:
+        monkeypatch.delenv(name)
+    for name in variables:
+        monkeypatch.setenv(name, "x")
+
+
 # --- what is hidden ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("store", ["WatchesEnvironment", "WatchesPath", "WatchesArguments"])
 def test_a_store_that_behaves_when_it_is_tested_is_still_found_out(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables of test tools, the path and the arguments do not tell a store who runs it."""
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", "x")
-    monkeypatch.setenv("HARNESS_RUNS", "1")
+    only_these_name_a_test_tool(
+        monkeypatch, "PYTEST_CURRENT_TEST", "HARNESS_RUNS", "__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI"
+    )
 
     certificate = certified(spec(store), KILL)
 

@@ -11,6 +11,7 @@ import pytest
 from harness.core.trace import CallSite
 from harness.report import print_certificate, story_text
 from harness.report.console import certificate_text
+from harness.report.words import happens_under, statement
 from tests.golden.sample import SAMPLES, failing, hostile, passing
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -111,6 +112,22 @@ def test_story_of_a_bare_finding() -> None:
     """A finding without story, call site or models still has its lines."""
     bare = dataclasses.replace(failing().findings[0], story=None, call_site=None, persistence_models=())
     assert story_text(bare).splitlines()[1:3] == ["  broken    power_loss (scenario power-loss)", "  program"]
+
+
+def test_a_killed_process_needs_no_file_system() -> None:
+    """Its claim stands without models; those under which a power loss does the same are told apart from it."""
+    failed = failing()
+    killed = dataclasses.replace(
+        failed.findings[0], claim="process_crash", persistence_models=("process-crash", "strict", "ext4")
+    )
+    alone = dataclasses.replace(killed, persistence_models=("process-crash",))
+    claims = tuple(dataclasses.replace(claim, claim="process_crash") for claim in failed.claims)
+
+    assert happens_under(killed) == "process_crash; a power loss leaves the same under strict and ext4"
+    assert happens_under(alone) == "process_crash"
+    broken = dataclasses.replace(failed, claims=claims, findings=(killed,), statement="")
+    assert statement(broken).startswith("Broken: process_crash")
+    assert "process_crash under" not in statement(broken)
 
 
 def test_story_without_fix_and_before_the_first_call() -> None:

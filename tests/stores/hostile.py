@@ -160,6 +160,9 @@ class ModuleCache(InPlace):
         super().write(path, pairs)
 
 
+WATCHED = ("HARNESS", "PYTEST", "HYPOTHESIS", "TOX", "DURABILITY")
+
+
 class WatchesEnvironment(Sound):
     """Careful only where a variable names a test."""
 
@@ -167,8 +170,7 @@ class WatchesEnvironment(Sound):
     contract = KILLS
 
     def write(self, path: Path, pairs: dict[str, str]) -> None:
-        watched = ("HARNESS", "PYTEST", "HYPOTHESIS", "TOX", "DURABILITY")
-        if any(word in name for name in os.environ for word in watched):
+        if any(word in name for name in os.environ for word in WATCHED):
             super().write(path, pairs)
         else:
             lossy_write(path, pairs)

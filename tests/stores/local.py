@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,12 @@ class Local:
     def explore(self, jobs: list[ExploreJob], *, resumable: bool = False) -> list[Explored]:
         return [self.explorer(job).run() for job in jobs]
 
-    def judge_again(self, job: JudgeJob) -> Judged | Interrupted:
+    def judge_again(self, jobs: Sequence[JudgeJob]) -> list[Judged | Interrupted]:
+        return [self.judged or self._judge(job) for job in jobs]
+
+    def _judge(self, job: JudgeJob) -> Judged:
         empty(self.data)
-        return self.judged or judge_again(self.adapter, self.data, Materializer(self.data), Diary(), job)
+        return judge_again(self.adapter, self.data, Materializer(self.data), Diary(), job)
 
     # --- for tests ---------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from harness.core.operations import Append
 from harness.core.persistence import EXT4, STRICT
 from harness.core.trace import CallSite, IoEvent, MarkerKind, Trace
 from harness.crash.bounded import Wish, atoms, everything, nothing, shrink, without
-from harness.crash.losses import Losses, last_call, losses, site_of
+from harness.crash.losses import Losses, last_begun, last_call, losses, site_of
 from harness.crash.pending import Choice
 from harness.crash.states import Enumerator
 from tests.litmus.programs import Program, files, outcome
@@ -94,3 +94,20 @@ def test_the_site_of_a_call() -> None:
     trace = Trace(Program().base, (event,), (), "/")
     assert [site_of(trace, number) for number in (-1, 0, 1)] == [None, SITE, None]
     assert str(SITE) == "store.py:7 in put"
+
+
+def test_a_read_is_answered_while_the_next_call_has_begun() -> None:
+    """The call that makes data durable is held until the reader has its answer; without one there is none."""
+    program = Program(a=b"").append("a", b"x").mark(MarkerKind.OBSERVE, 0).fsync("a")
+    trace = program.trace()
+
+    assert [last_call(trace, event) for event in range(3)] == [0, 2, 2]
+    assert last_call(Program(a=b"").append("a", b"x").mark(MarkerKind.OBSERVE, 0).trace(), 1) == 0
+
+
+def test_a_sync_is_not_blamed_for_what_it_kept() -> None:
+    """But for the call before it that changed something; a sync of nothing is all there is to name."""
+    trace = Program(a=b"").append("a", b"x").fsync("a").mark(MarkerKind.ACKNOWLEDGE, 0).trace(Append("x"))
+
+    assert [last_begun(trace, event) for event in range(3)] == [0, 0, 1]
+    assert last_begun(Program(a=b"").fsync("a").trace(), 0) == 0

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from harness.core.operations import Append, Sync
 from harness.core.persistence import EXT4, MAX_LOSS, PROCESS_CRASH, STRICT, PersistenceModel
 from harness.core.trace import IoEvent, Marker, MarkerKind, SetMode, SyncAll, Trace, WriteData
-from harness.crash import namespace, pending
+from harness.crash import choices, namespace
 from harness.crash.states import Counts, CrashState, Enumerator, Knowledge, Limits, learn, pieces
 from tests.litmus.generated import Call, build, calls
 from tests.litmus.programs import Outcome, Program, files, outcome, tree
@@ -159,6 +159,8 @@ def test_a_recovery_starts_with_what_the_client_knew() -> None:
         (Marker(MarkerKind.BEGIN, 2), Knowledge(1, 3, 1)),
         (Marker(MarkerKind.ACKNOWLEDGE, 1), Knowledge(2, 2, 1)),
         (Marker(MarkerKind.FAIL, 1), Knowledge(2, 2, 1)),
+        (Marker(MarkerKind.OBSERVE, 1), Knowledge(2, 2, 1)),
+        (Marker(MarkerKind.OBSERVE, 0), Knowledge(1, 2, 1)),
         (Marker(MarkerKind.CLOSE_END), Knowledge(1, 2, 1)),
     ],
 )
@@ -256,9 +258,9 @@ def test_too_many_choices_for_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few items, but too many ways to combine their tears: bounded."""
     program = Program(a=b"A" * 2048).write("a", 0, b"B" * 1024).write("a", 1024, b"B" * 1024)
     assert explore(program, EXT4)[1].exhausted
-    monkeypatch.setattr(pending, "CHOICE_LIMIT", 15)
+    monkeypatch.setattr(choices, "CHOICE_LIMIT", 15)
     assert explore(program, EXT4)[1].exhausted
-    monkeypatch.setattr(pending, "CHOICE_LIMIT", 14)
+    monkeypatch.setattr(choices, "CHOICE_LIMIT", 14)
     assert not explore(program, EXT4)[1].exhausted
 
 
@@ -269,6 +271,15 @@ def test_too_many_combinations_of_files() -> None:
         program.write(name, 0, b"new")
     limits = Limits(states_per_point=1000, bounded_per_point=5)
     assert not explore(program, EXT4, limits)[1].exhausted
+
+
+def test_the_maximum_loss_is_looked_at_again_after_a_write_that_ends_what_utime_set() -> None:
+    """Nothing was synced meanwhile, but the file shows its old time again."""
+    program = Program(a=b"x").set_time("a", 5).mark(MarkerKind.ACKNOWLEDGE, 0).append("a", b"y")
+    images = [state.image() for state in Enumerator(program.trace(Append("x")), MAX_LOSS)]
+    inode = program.names["a"]
+    assert [image.nodes[inode].mtime_ns for image in images] == [0, 5, 0]
+    assert {image.nodes[inode].content for image in images} == {b"x"}
 
 
 # --- determinism ---------------------------------------------------------------------------

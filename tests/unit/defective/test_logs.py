@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness import KEY_VALUE, Append, AppendMany, Compact, Delete, Put, Sync
+from harness import KEY_VALUE, Append, AppendMany, Compact, Delete, Put, Read, Sync
 from harness.core.adapter import supported_operations, validate_adapter
 from store_under_test.defective import catalogue
 from store_under_test.defective.catalogue import Row, load_adapter
@@ -44,6 +44,8 @@ def _operation(kind: type, source: random.Random) -> Any:
         return Append(_text(source))
     if kind is AppendMany:
         return AppendMany(tuple(_text(source) for _ in range(source.randint(1, 4))))
+    if kind is Read:
+        return Read(source.randint(0, 9))
     if kind is Put:
         return Put(source.choice(_KEYS), _text(source))
     return Delete(source.choice(_KEYS)) if kind is Delete else kind()
@@ -136,7 +138,8 @@ def test_the_row_and_its_module_agree(row: Row) -> None:
     adapter = load_adapter(row)
     validate_adapter(adapter, row.module)
     contract = adapter.contract
-    assert (contract.io_error, contract.corruption, contract.writers) == (None, None, "one")
+    assert (contract.io_error, contract.corruption) == (None, None)
+    assert contract.writers == ("threads" if row.id == "L32" else "one")
     assert row.claims and all(getattr(contract, claim) is not None for claim in row.claims)
     assert row.kinds and row.faults
 
@@ -159,7 +162,17 @@ def test_an_unknown_operation_is_refused(row: Row, tmp_path: Path) -> None:
     driver.close(store)
 
 
+def test_a_followed_log_hands_out_what_comes_next(tmp_path: Path) -> None:
+    """Who follows gets the records from a position on, at once or when there are some; else none in time."""
+    log = load_adapter(next(row for row in ROWS if row.id == "L32"))().open(tmp_path)
+    log.append("first")
+
+    assert log.follow(0, timeout=10) == log.read(0) == ["first"]
+    assert log.follow(1, timeout=0) == []
+    log.close()
+
+
 def test_the_part_holds_each_row_once() -> None:
     """No id and no module is listed twice, and the catalogue has all rows of this part."""
-    assert len({row.id for row in ROWS}) == len({row.module for row in ROWS}) == len(ROWS) == 14
+    assert len({row.id for row in ROWS}) == len({row.module for row in ROWS}) == len(ROWS) == 15
     assert set(ROWS) <= set(catalogue.rows())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness import DOCUMENT, KEY_VALUE, LOG, Append, AppendMany, Delete, Put, PutMany, Save, Sync
 from harness.core.models import same_json
-from harness.judge.oracle import BRANCH_LIMIT, Oracle, Window, frozen, records_of, window
+from harness.judge.oracle import BRANCH_LIMIT, REMEMBERED_ANSWERS, Oracle, Window, frozen, records_of, window
 from harness.judge.recovery import Recovery, judge
 from tests.unit.core.strategies import json_values, patient
 from tests.unit.judge.own_models import Pop, Push, Queue, StampedNote, Write
@@ -219,3 +220,39 @@ def test_answers_are_no_part_of_a_state() -> None:
 def test_records_of_an_operation(operation: Any, expected: tuple[str, ...]) -> None:
     """Only appends add records."""
     assert records_of(operation) == expected
+
+
+@dataclass(frozen=True)
+class CountedNote(StampedNote):
+    """Counts how often it is asked."""
+
+    asked: list[Any] = field(default_factory=list)
+
+    def equal(self, recovered: Any, state: dict[str, Any]) -> bool:
+        self.asked.append(recovered)
+        return super().equal(recovered, state)
+
+
+def test_a_model_of_the_user_is_asked_once_about_the_same_data() -> None:
+    """And again where the type differs, because the model may see a difference in that."""
+    model = CountedNote()
+    oracle = Oracle(model, (Write("one"), Write("two"), Write("one")))
+    for stamp in (1, 1, 2, True, 1):
+        assert oracle.matches({"text": "one", "stamp": stamp}) == (1, 3)
+    assert len(model.asked) == 3 * len(oracle.states)
+
+
+def test_remembered_answers_are_bounded() -> None:
+    oracle = Oracle(StampedNote(), (Write("one"),))
+    for stamp in range(REMEMBERED_ANSWERS + 1):
+        assert oracle.matches({"text": "one", "stamp": stamp}) == (1,)
+    assert len(oracle._answers) == 1
+
+
+def test_what_is_no_plain_data_is_never_remembered() -> None:
+    """It may change without a trace in its copy."""
+    model = CountedNote()
+    oracle = Oracle(model, (Write("one"),))
+    for _ in range(2):
+        assert oracle.matches({"text": "one", "by": object()}) == (1,)
+    assert len(model.asked) == 2 * len(oracle.states)

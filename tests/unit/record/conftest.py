@@ -9,9 +9,9 @@ import pytest
 from harness.record import install, uninstall
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def patched_process() -> Iterator[None]:
-    """The tests of this folder run in a patched process; all others don't."""
+    """The tests of this folder run in a patched process; all others don't, in whatever order modules come."""
     install()
     yield
     uninstall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 import sys
 from types import ModuleType
@@ -56,7 +57,11 @@ def test_an_extension_module_that_syncs_is_reported(root, tmp_path, monkeypatch)
     module.__file__ = str(tmp_path / "fast_store.so")
     monkeypatch.setitem(sys.modules, "fast_store", module)
     monkeypatch.syspath_prepend(tmp_path)
-    with recorded(root, complete=False) as recording:
+    with (
+        open(module.__file__, "rb") as library,
+        mmap.mmap(library.fileno(), 0, access=mmap.ACCESS_READ),  # as the dynamic linker does
+        recorded(root, complete=False) as recording,
+    ):
         pass
     (unseen,) = recording.trace.unseen
     assert unseen.what is Blindness.HIDDEN_SYNC

@@ -21,6 +21,7 @@ from harness.core.trace import (
     WriteData,
 )
 from harness.record import Recorder, install, replay, same_image, scan
+from harness.record import recorder as recorder_module
 from tests.unit.record.recording import recorded
 
 
@@ -216,3 +217,39 @@ def test_the_root_may_be_relative(root, monkeypatch):
         Path("store/f").write_text("x")
     assert recording.trace.directory == str(root)
     assert len(recording.events) == 2
+
+
+@pytest.mark.parametrize("has_written", [False, True])
+def test_a_thread_that_goes_on_is_given_the_time_to_show_it(root, has_written, monkeypatch):
+    written, goes_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        if has_written:
+            (root / "f").write_text("x")
+        written.set()
+        goes_on.wait()
+        (root / "f").write_text("more")
+
+    thread = threading.Thread(target=write)
+
+    def wait_for_thread(seconds: float) -> None:
+        goes_on.set()
+        thread.join()
+
+    monkeypatch.setattr(recorder_module.time, "sleep", wait_for_thread)
+    with recorded(root, complete=False) as recording:
+        thread.start()
+        written.wait()
+    assert [unseen.what for unseen in recording.trace.unseen] == [Blindness.REPLAY_DIFFERS]
+
+
+def test_a_thread_that_has_ended_is_not_waited_for(root, monkeypatch):
+    def refuse(seconds: float) -> None:
+        raise AssertionError("nobody is left")
+
+    monkeypatch.setattr(recorder_module.time, "sleep", refuse)
+    with recorded(root) as recording:
+        thread = threading.Thread(target=(root / "f").write_text, args=("x",))
+        thread.start()
+        thread.join()
+    assert recording.trace.threads > 0

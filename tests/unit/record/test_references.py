@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import types
 
 import pytest
 
-from harness.record import install, originals, rebind, uninstall
+from harness.record import get_ready, install, originals, patches, rebind, uninstall
 from tests.unit.record.programs import PROJECT, kinds, run_store
 
 EARLY = """
@@ -154,9 +155,21 @@ def test_uninstall_puts_everything_back():
 
 
 def test_this_process_can_be_left_and_patched_again():
+    install()  # another test may have uninstalled
     patched = os.fsync
     uninstall()
     assert os.fsync is originals.fsync
     assert rebind() == []
     install()
     assert os.fsync == patched
+
+
+def test_nothing_is_searched_again_for_what_is_forked_after_get_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a module that is imported later makes the next recording look for references."""
+    install()
+    get_ready()
+    assert not patches.has_new_modules()
+    monkeypatch.setitem(sys.modules, "a_module_imported_later", types.ModuleType("a_module_imported_later"))
+    assert patches.has_new_modules()
+    get_ready()
+    assert not patches.has_new_modules()

@@ -16,10 +16,12 @@ from typing import Any
 
 from harness.run.worker_main import Board, Setup
 
+PREPARED_BY: list[int] = []
 DAEMON = "import signal; signal.pause()"
 
 
 def prepare(setup: Setup) -> Setup:
+    PREPARED_BY[:] = [os.getpid()]
     if setup.extra.get("prepare") == "raise":
         raise ValueError("prepare cannot")
     if setup.extra.get("prepare") == "fork":
@@ -63,6 +65,15 @@ def after_call(setup: Setup, job: tuple[str, ...], board: Board) -> Any:
     return CALLS[job[0]](*job[1:])
 
 
+def dies_answering(setup: Setup, job: str, board: Board) -> int:
+    """Dies when half of its answer may be on the way; or tells who forked it."""
+    if job == "die":
+        board.enter(2, "open")
+        board.answering()
+        os._exit(7)
+    return os.getppid()
+
+
 def forgetful(setup: Setup, job: Any, board: Board) -> Any:
     """Forgets to say that its call has ended."""
     board.enter(1, "open")
@@ -91,6 +102,8 @@ def tell(setup: Setup, job: str, board: Board) -> Any:
             return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         case "process":
             return os.getpid()
+        case "prepared here":
+            return PREPARED_BY == [os.getpid()]
         case "directory":
             return os.getcwd()
         case "helper":
@@ -131,6 +144,10 @@ def announce_and_wait(pipe: str) -> None:
 
 def stop() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def forked_by() -> int:
+    return os.getppid()
 
 
 def exit_at_once(status: str) -> None:
@@ -264,7 +281,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     call.__name__: call
     for call in (
         announce_and_wait, close_and_hang, close_descriptors, crash, daemon, echo,
-        executed_daemon, exit_at_once, fail, fork_and_return, fork_behind_our_back, go_elsewhere,
+        executed_daemon, exit_at_once, fail, fork_and_return, fork_behind_our_back, forked_by, go_elsewhere,
         hog, kill_myself, reuse_descriptors, shout, spin, stop, system_exit, unpicklable, unreadable,
         wait, zombies,
     )

@@ -55,11 +55,9 @@ def test_recorded_explored_judged_and_nothing_left(
         assert campaign.journal is not None
         directory = campaign.directory
         [recorded] = campaign.record([WORKLOAD])
-        campaign.close_pool("record_one", "fork")
-        campaign.close_pool("record_one", "fork")
         [explored] = campaign.explore([job(recorded.trace_file)], resumable=True)
         [found] = explored.defects
-        judged = campaign.judge_again(JudgeJob(found.image, recorded.trace_file))
+        [judged] = campaign.judge_again([JudgeJob(found.image, recorded.trace_file)])
         assert isinstance(judged, Judged) and judged.recovery.problem == "cannot_open"
         trace = campaign.trace(recorded.trace_file)
         assert campaign.trace(recorded.trace_file) is trace

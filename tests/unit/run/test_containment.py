@@ -188,16 +188,32 @@ def test_a_system_that_lists_no_children_has_none(monkeypatch: pytest.MonkeyPatc
 # --- the environment ------------------------------------------------------------------------
 
 
-def test_the_environment_does_not_name_a_test_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables of pytest and others go, those of coverage and the user stay."""
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", "x")
-    monkeypatch.setenv("TOX_ENV_NAME", "x")
-    monkeypatch.setenv("COVERAGE_PROCESS_START", "x")
-    monkeypatch.setenv("MINE", "x")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PYTEST_CURRENT_TEST",
+        "_PYTEST_RAISE",
+        "MY_PYTEST",
+        "pytest_mark",
+        "TOX_ENV_NAME",
+        "__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI",
+        "HYPOTHESIS_STORAGE_DIRECTORY",
+        "DURABILITY_HARNESS_X",
+        "CI_HARNESS",
+    ],
+)
+def test_the_environment_does_not_name_a_test_tool(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable with the word anywhere between its underscores goes, in capitals or not."""
+    monkeypatch.setenv(name, "x")
+    assert name not in neutral_environment("marker")
+
+
+@pytest.mark.parametrize("name", ["COVERAGE_PROCESS_START", "COVERAGE_TOX", "MINE", "DETOXED", "PYTESTING", "_"])
+def test_the_environment_keeps_the_rest(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of coverage and of the user stay, also where a word only looks like such a name."""
+    monkeypatch.setenv(name, "x")
     environment = neutral_environment("marker")
-    assert not [name for name in environment if name.startswith(("PYTEST", "TOX"))]
-    assert (environment["COVERAGE_PROCESS_START"], environment["MINE"]) == ("x", "x")
-    assert environment[MARKER_VARIABLE] == "marker"
+    assert (environment[name], environment[MARKER_VARIABLE]) == ("x", "marker")
 
 
 def test_the_order_of_sets_is_fixed_unless_the_user_fixed_it(monkeypatch: pytest.MonkeyPatch) -> None:

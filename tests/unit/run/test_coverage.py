@@ -63,6 +63,16 @@ def test_calls_are_found_by_their_names() -> None:
     assert names("text.replace('a', 'b')\ncopy(x)\nos.getpid()\nlist.append(1)\n") == []
 
 
+def test_names_count_where_they_were_imported() -> None:
+    """`from os import replace as move`, but not `dataclasses.replace`."""
+    text = "from os import fsync, replace as move\nfsync(f)\nmove(a, b)\nreplace(x)\n"
+    assert names(text) == [(2, "fsync"), (3, "move")]
+
+
+def test_methods_of_the_store_itself_are_no_calls() -> None:
+    assert names("self.close()\nsuper().read()\nstore.write(x)\nself.file.close()\n") == [(4, "close")]
+
+
 def test_what_is_no_python_has_no_sites() -> None:
     assert names("def (") == []
 

@@ -42,7 +42,7 @@ def case_of(adapter: Any, folder: Path, plan: Plan, count: int = 2) -> tuple[Any
 
 
 def story_of(local: Any, case: Case) -> Story:
-    confirmation = confirmed(local, case, local.adapter)
+    [confirmation] = confirmed(local, [case], local.adapter)
     trace = local.trace(case.trace_file)
     return explaining.tell(case, trace, oracle_of(local.adapter, trace), confirmation, None)
 
@@ -133,7 +133,7 @@ def test_views_show_text_links_and_what_is_no_text() -> None:
         }
     )
 
-    long, link, zeros = explaining._views(image)
+    long, link, zeros = explaining.views(image)
 
     assert long.preview.startswith("\\xffx") and (long.size, long.complete) == (2001, False)
     assert (link.preview, link.note) == ("a", "symbolic link")

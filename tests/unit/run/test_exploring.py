@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness import DOCUMENT, KEY_VALUE, LOG, Delete, Put
-from harness.core.persistence import MAX_LOSS, PROCESS_CRASH, STRICT
+from harness import DOCUMENT, KEY_VALUE, LOG, AppendMany, Delete, Put
+from harness.core.persistence import MAX_LOSS, PROCESS_CRASH, STRICT, PersistenceModel
 from harness.core.trace import CallSite, Trace, empty_image
 from harness.core.verdict import Verdict
 from harness.core.workload import Workload
@@ -28,12 +28,14 @@ from harness.run.exploring import (
 )
 from tests.stores import hostile
 from tests.stores.conduct import certified, reasons, small_runs, spec
+from tests.stores.followed import OneByOne
 from tests.stores.honest import InPlace, NoSync, Sound
 from tests.stores.local import Local
 
 KILL = Plan(PROCESS_CRASH, "process_crash", ("acknowledged",))
 KILLS = ("process-crash", "process-crash-recovery")
 POWER = Plan(STRICT, "power_loss", ("acknowledged",))
+BATCH = AppendMany(("one", "two"))
 WORKLOAD = Workload("short-0", (Put("a", "1"), Put("a", "2")))
 
 
@@ -52,6 +54,20 @@ def explored(adapter: Any, folder: Path, plan: Plan, workload: Workload = WORKLO
 
 def kinds(result: Explored) -> set[tuple[str, bool]]:
     return {(found.violation.kind, found.inner is not None) for found in result.defects}
+
+
+# --- where it is found ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [PROCESS_CRASH, STRICT, MAX_LOSS])
+def test_half_a_batch_is_blamed_on_what_was_written(model: PersistenceModel, tmp_path: Path) -> None:
+    """Where all that is unsynced is lost it shows after the sync only, and is the same defect."""
+    claim = "process_crash" if model is PROCESS_CRASH else "power_loss"
+
+    result = explored(OneByOne, tmp_path, Plan(model, claim, ("acknowledged",)), Workload("short-0", (BATCH,)))
+
+    sites = {(found.violation.kind, found.site and found.site.function) for found in result.defects}
+    assert sites == {("torn_operation", "Followed.write")}
 
 
 # --- what is found ----------------------------------------------------------------------------

@@ -68,6 +68,22 @@ def test_another_line_or_another_kind_is_another_finding() -> None:
     assert [group.best.found.knowledge.begun for group in groups] == [2, 3, 4]
 
 
+def test_what_needs_more_lines_than_another_tells_no_cause() -> None:
+    """Whoever lost two lines may have needed one; of another kind, model or without lines it stands for itself."""
+    first, second = CallSite("store.py", 1, "write"), CallSite("store.py", 2, "write")
+    alone = case(line=2, sites=frozenset((second,)))
+    both = case(line=1, sites=frozenset((first, second)))
+    others = [
+        case(line=1, kind="hang", sites=frozenset((first, second))),
+        case(line=3, model="ext4", sites=frozenset((first, second))),
+        case(line=4),
+    ]
+
+    groups = grouped([both, alone, *others], ["strict", "ext4"])
+
+    assert {group.best.key for group in groups} == {alone.key, *(other.key for other in others)}
+
+
 def test_the_easiest_of_the_same_kind_is_taken() -> None:
     """Or none, if it does not happen at all."""
     found = [case(begun=3).found, case(begun=1).found, case(line=2).found]
@@ -107,6 +123,43 @@ def test_steps_that_a_store_needs_stay(tmp_path: Path, monkeypatch: pytest.Monke
     assert reduced(Local(Sound, sound), long) is long  # type: ignore[arg-type]
 
 
+def test_one_try_that_cannot_be_recorded_spoils_no_other(tmp_path: Path) -> None:
+    """Tries are made side by side; a store may need a step that one of them leaves out."""
+
+    class NeedsFirst(InPlace):
+        def apply(self, store: Path, operation: Any) -> None:
+            if operation == Put("a", "1"):
+                store.with_name("first").touch()
+            super().apply(store, operation)
+
+    class Particular(Local):
+        def record(self, workloads: list[Workload]) -> Any:
+            if any(Put("a", "1") not in workload.steps for workload in workloads):
+                raise UsageError("not without that")
+            return super().record(workloads)
+
+    local: Any = Particular(NeedsFirst, tmp_path)
+    long = next(item for item in local.cases(LONG, KILL) if item.found.violation.kind == "cannot_open")
+
+    assert reduced(local, long).workload.steps == (Put("a", "1"),)
+
+
+def test_what_comes_after_the_crash_is_cut_at_once(tmp_path: Path) -> None:
+    """However long it is: that costs one try."""
+    recorded: list[int] = []
+
+    class Counting(Local):
+        def record(self, workloads: list[Workload]) -> Any:
+            recorded.extend(len(workload.steps) for workload in workloads)
+            return super().record(workloads)
+
+    local: Any = Counting(InPlace, tmp_path)
+    [long] = local.cases(Workload("long-0", tuple(Put("a", str(number)) for number in range(30))), KILL)
+
+    assert len(reduced(local, long).workload.steps) == 1
+    assert recorded == [30, 1]
+
+
 def test_a_workload_of_which_nothing_is_left_is_none(tmp_path: Path) -> None:
     """Reopening alone shows nothing."""
     local: Any = Local(InPlace, tmp_path)
@@ -118,7 +171,12 @@ def test_a_workload_of_which_nothing_is_left_is_none(tmp_path: Path) -> None:
 def test_each_try_of_a_hang_costs_its_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So there are only a few."""
     tried: list[Any] = []
-    monkeypatch.setattr(findings, "_again", lambda *arguments: tried.append(arguments))
+
+    def in_vain(campaign: Any, case: Case, programs: list[Any]) -> list[None]:
+        tried.extend(programs)
+        return [None for _ in programs]
+
+    monkeypatch.setattr(findings, "_again", in_vain)
     workload = Workload("long-0", tuple(Put("a", str(number)) for number in range(60)))
     hanging = dataclasses.replace(case(kind="hang"), workload=workload)
 
@@ -135,14 +193,14 @@ def test_a_violation_is_confirmed_if_it_happens_again(tmp_path: Path) -> None:
     """And not, if a fresh interpreter shows nothing."""
     local: Any = Local(InPlace, tmp_path)
     [found] = local.cases(Workload("short-0", (Put("a", "1"),)), KILL)
-    assert confirmed(local, found, InPlace).again
+    assert [item.again for item in confirmed(local, [found], InPlace)] == [True]
 
     class Mended(InPlace):
         def read(self, path: Path) -> dict[str, str]:
             return super().read(path) if path.exists() and path.stat().st_size else {}
 
     local.adapter = Mended
-    again = confirmed(local, found, Mended)
+    [again] = confirmed(local, [found], Mended)
     assert (again.again, again.detail) == (False, "no violation")
 
 
@@ -163,4 +221,4 @@ def test_a_recovery_that_does_not_end_confirms_its_own_kind(kind: str, how: Any,
     local: Any = Local(Sound, tmp_path, judged=outcome)
 
     assert interrupts(kind, outcome) is again
-    assert confirmed(local, case(kind=kind), Sound).again is again
+    assert [item.again for item in confirmed(local, [case(kind=kind)], Sound)] == [again]

@@ -34,7 +34,7 @@ from harness.record.replay import replay
 from harness.run import fixing
 from harness.run.exploring import Plan
 from harness.run.findings import Case
-from harness.run.fixing import find_fix
+from harness.run.fixing import find_fixes
 from tests.stores.conduct import small_runs
 from tests.stores.honest import InPlace, NoSync, Sound, sync_directory
 from tests.stores.local import Local
@@ -84,7 +84,8 @@ def fixes(adapter: Any, folder: Path, plan: Plan, workload: Workload = WORKLOAD)
     local: Any = Local(adapter, folder)
     found = local.cases(workload, plan)
     assert found
-    return {f"{case.found.violation.kind} {case.found.site.line}": find_fix(local, case) for case in found}
+    names = [f"{case.found.violation.kind} {case.found.site.line}" for case in found]
+    return dict(zip(names, find_fixes(local, found), strict=True))
 
 
 # --- found ------------------------------------------------------------------------------------
@@ -122,13 +123,24 @@ def test_a_file_that_is_overwritten_is_better_written_beside(tmp_path: Path) -> 
         assert all(fix.works and "Write the new content to a temporary file" in fix.sentence for fix in found.values())
 
 
+def test_a_change_that_only_moves_a_hang_is_no_fix(tmp_path: Path) -> None:
+    """Another call is blamed for the same hang; a violation of another kind must be at the same call to count."""
+    local: Any = Local(NoSync, tmp_path)
+    case: Case = local.cases(WORKLOAD, POWER)[0]
+    elsewhere = dataclasses.replace(case.found, site=CallSite("other.py", 1, "write"))
+    hang = dataclasses.replace(elsewhere, violation=dataclasses.replace(case.found.violation, kind="hang"))
+
+    assert fixing._shows(case, [elsewhere, case.found]) and not fixing._shows(case, [elsewhere, hang])
+    assert fixing._shows(dataclasses.replace(case, found=dataclasses.replace(hang, site=None)), [hang])
+
+
 def test_a_finding_without_a_call_has_no_fix(tmp_path: Path) -> None:
     """There is no line where a change would help."""
     local: Any = Local(NoSync, tmp_path)
     case: Case = local.cases(WORKLOAD, POWER)[0]
     bare = dataclasses.replace(case.found, site=None, losses=type(case.found.losses)())
 
-    fix = find_fix(local, dataclasses.replace(case, found=bare))
+    [fix] = find_fixes(local, [dataclasses.replace(case, found=bare)])
 
     assert (fix.works, fix.tried) == (False, 0)
 

@@ -32,7 +32,7 @@ def test_a_violation_happens_again(tmp_path: Path) -> None:
     local = Local(InPlace, tmp_path)
     [case] = local.cases(Workload("short-0", (Put("a", "1"),)), KILL)
 
-    judged = local.judge_again(JudgeJob(case.found.image, case.trace_file))
+    [judged] = local.judge_again([JudgeJob(case.found.image, case.trace_file)])
 
     assert isinstance(judged, Judged)
     assert judged.recovery.problem == "cannot_open"
@@ -46,7 +46,7 @@ def test_a_sound_state_stays_sound(tmp_path: Path) -> None:
     samples = local.explorer(job).run().samples
     left_over = next(sample for sample in samples if "pairs.new" in sample.image.paths())
 
-    judged = local.judge_again(JudgeJob(left_over.image, job.trace_file))
+    [judged] = local.judge_again([JudgeJob(left_over.image, job.trace_file)])
 
     assert isinstance(judged, Judged)
     assert (judged.recovery.problem, judged.recovery.matches) == ("", left_over.matches)

@@ -301,6 +301,36 @@ def test_a_warm_worker_keeps_its_context_and_a_forked_job_does_not() -> None:
     assert forked[2] != forked[3]
 
 
+def test_a_fresh_job_prepares_by_itself() -> None:
+    """Nothing of the store has run in its process, not even its import."""
+    jobs = ["prepared here", "jobs", "jobs"]
+    assert results(jobs, isolation="warm") == [True, 1, 2]
+    assert results(jobs, isolation="fork") == [False, 1, 1]
+    assert results(jobs, isolation="fresh") == [True, 1, 1]
+    with pytest.raises(HarnessFault, match="prepare cannot"):
+        results(["jobs"], isolation="fresh", extra={"prepare": "raise"})
+
+
+@pytest.mark.parametrize("isolation", ["fork", "fresh"])
+def test_a_worker_outlives_the_child_that_died_over_a_job(isolation: Any) -> None:
+    """The next child comes from the same worker, which cost a start; the outcome is that of the one that died."""
+    with Pool(setup_for(isolation=isolation), 1, AMPLE_S) as workers:
+        before, died, after = (
+            outcome for _, _, outcome in workers.run([("forked_by",), ("kill_myself", "9"), ("forked_by",)])
+        )
+    assert isinstance(before, Done) and before == after
+    assert (interrupted(died).phase, interrupted(died).how, interrupted(died).unit) == ("kill_myself", "died", 7)
+    assert interrupted(died).detail.startswith("SIGKILL")
+
+
+def test_a_worker_ends_with_the_child_that_died_over_its_answer() -> None:
+    """Half an answer can't be told from a whole one, so nothing more is read from that worker."""
+    with Pool(setup_for("dies_answering", isolation="fork"), 1, AMPLE_S) as workers:
+        before, died, after = (outcome for _, _, outcome in workers.run(["tell", "die", "tell"]))
+    assert isinstance(before, Done) and isinstance(after, Done) and before != after
+    assert interrupted(died).detail.startswith("exit status 7")
+
+
 def test_helpers_that_prepare_started_live_as_long_as_the_worker() -> None:
     """Between forked jobs everything is killed but those."""
     assert results(["helper", "helper"], isolation="fork", extra={"prepare": "helper"}) == ["alive"] * 2

@@ -84,7 +84,7 @@ def test_what_became_of_a_replay_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same kind of violation, another one, or none."""
-    monkeypatch.setattr(Campaign, "judge_again", lambda self, job: judged)
+    monkeypatch.setattr(Campaign, "judge_again", lambda self, jobs: [judged])
 
     result = replay(file, identity(document), tmp_path / "state", OPTIONS)
 
