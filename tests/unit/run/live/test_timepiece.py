@@ -198,7 +198,7 @@ def test_installed_twice_is_installed_once() -> None:
 
 
 def test_files_are_dated_by_the_clock(clock: Clock, tmp_path: Path) -> None:
-    files, kept = FileTimes(clock), tmp_path / "kept"
+    files, kept = FileTimes(clock, str(tmp_path)), tmp_path / "kept"
     kept.write_text("as it is")
     os.utime(kept, (5, 5))
     with timepiece.engaged(clock), kernel.engage(files):
@@ -224,7 +224,7 @@ def test_files_are_dated_by_the_clock(clock: Clock, tmp_path: Path) -> None:
 
 def test_something_happens_before_a_call(clock: Clock, tmp_path: Path) -> None:
     seen: list[int] = []
-    files = FileTimes(clock, 1, lambda: seen.append(files.calls))
+    files = FileTimes(clock, str(tmp_path), 1, lambda: seen.append(files.calls))
     with kernel.engage(files):
         for number in range(3):
             os.stat(tmp_path)
