@@ -33,6 +33,7 @@ from harness.judge.classify import Violation, classify
 from harness.judge.oracle import Window, window
 from harness.judge.recovery import judge
 from harness.record.scan import scan
+from harness.run.containment import CAN_FORK
 from harness.run.exploring import spare_operations
 from harness.run.live import timepiece
 from harness.run.live.bench import Bench, Client
@@ -91,7 +92,7 @@ class ClockEngine:
         wrong = [*self.client.elsewhere, *self.client.errors.values()]
         if outcome.violation is not None:
             wrong.append(f"{outcome.violation.sentence}, without any fault")
-        if not wrong and self.bench.contract.writers == "processes":
+        if not wrong and self.bench.contract.writers == "processes" and CAN_FORK:
             pair = Pair(self.bench, self.workload)
             self.pair = pair if len(pair.operations) == 2 else None
         return wrong[0] if wrong else ""

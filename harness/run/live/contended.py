@@ -30,8 +30,8 @@ from harness.run.live.session import Session
 from harness.run.live.timepiece import FileTimes
 from harness.run.recovering import Step, StoreFailed, TolerantModel
 
-#: How long a child stays at its call without any news; and how often there are news.
-_PAUSE_S = 0.25
+#: How often a stopped child looks at what the other process does, and how often that lets it know that it waits.
+_LOOK_S = 0.05
 _NEWS_NS = 20_000_000
 
 
@@ -181,12 +181,30 @@ class _Pipes:
     news: int
     going_on: int
 
-    def told_to_go_on(self) -> bool:
-        """Wait for the word; `False` if nothing is heard for a while, not even that the other still waits."""
-        while select.select([self.going_on], [], [], _PAUSE_S)[0]:
-            if real.read(self.going_on, 1) != b"w":
-                return True
-        return False
+    def told_to_go_on(self, other: int) -> bool:
+        """Wait for the word; `False` if the process `other` sleeps in the kernel, and won't say it."""
+        before = ""
+        while True:
+            if select.select([self.going_on], [], [], _LOOK_S)[0]:
+                before = ""
+                if real.read(self.going_on, 1) != b"w":
+                    return True
+            else:
+                now = _doing(other)
+                if now == before:
+                    return False
+                before = now if "(sleeping)" in now else ""
+
+
+def _doing(process: int) -> str:
+    """What a process is at, from proc(5): its state, and how often it has been switched to and from. While it sleeps in
+    one call of the kernel this stays the same; one that only gets no processor is not sleeping."""
+    descriptor = real.open(f"/proc/{process}/status", os.O_RDONLY)
+    try:
+        lines = real.read(descriptor, 1 << 16).decode().splitlines()
+    finally:
+        real.close(descriptor)
+    return "\n".join(line for line in lines if line.startswith(("State", "voluntary", "nonvoluntary")))
 
 
 def _live(session: Session, operation: Any, fault: ClockFault, happens: bool, pipes: _Pipes, parent: int) -> NoReturn:
@@ -198,11 +216,11 @@ def _live(session: Session, operation: Any, fault: ClockFault, happens: bool, pi
 
         def stop() -> None:
             real.write(pipes.news, b"s")
-            alone.append(not pipes.told_to_go_on())
+            alone.append(not pipes.told_to_go_on(parent))
             if happens:
                 session.clock.apply(fault)  # it is the same machine's clock
 
-        answer = _first(session, operation, FileTimes(session.clock, fault.index, stop), pipes)
+        answer = _first(session, operation, FileTimes(session.clock, session.files.directory, fault.index, stop), pipes)
         real.write(pipes.news, pickle.dumps(dataclasses.replace(answer, alone=any(alone))))
     finally:
         os._exit(0)

@@ -88,6 +88,8 @@ class LeakEngine:
 
     def rehearse(self) -> str:
         """Run the workload once; why nothing can be tried, or nothing."""
+        if not containment.CAN_FORK:
+            return "what leaks would stay in this process: this system has no fork(2)"
         self.bench.materializer.place(empty_image())
         self.client.run(self.workload)
         self.image = scan(self.bench.directory)

@@ -94,7 +94,8 @@ class ResourceEngine:
         return len(self.client.operations)
 
     def faults(self) -> Iterator[ResourceFault]:
-        yield from resource_faults(self.needs)
+        every = resource_faults(self.needs)
+        yield from every if containment.CAN_FORK else (item for item in every if item.resource is not Resource.MEMORY)
 
     # --- one fault -----------------------------------------------------------------------------
 

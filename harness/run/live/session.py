@@ -49,9 +49,9 @@ class Session:
         clock = Clock(real_clocks.monotonic_ns, sees=sees)
         if fault is not None:
             clock = Clock(real_clocks.monotonic_ns, fault.start_s, sees)
-        files = FileTimes(clock)
+        files = FileTimes(clock, str(bench.directory))
         if fault is not None and fault.moment is ClockMoment.INSIDE:
-            files = FileTimes(clock, fault.index, lambda: clock.apply(fault))
+            files = FileTimes(clock, str(bench.directory), fault.index, lambda: clock.apply(fault))
         bench = dataclasses.replace(bench, board=ClockBoard(bench.board, clock))
         return cls(clock, files, bench, Client(bench))
 

@@ -18,6 +18,7 @@ from harness.record import kernel
 from harness.record import originals as real
 from harness.record.callsite import call_site
 from harness.record.kernel import Call
+from harness.run.live.timepiece import exists
 
 _STARTERS = ("_start_new_thread", "_start_joinable_thread")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -72,7 +73,7 @@ class Refusing:
         path = call.path()
         if not (path == self.directory or path.startswith(self.directory + os.sep)):
             return False
-        creates = bool(call.flags & os.O_CREAT) and not os.path.lexists(path)
+        creates = bool(call.flags & os.O_CREAT) and not exists(path)
         match resource:
             case Resource.DIRECTORY:
                 return call.group == kernel.NAME or (call.group == kernel.OPEN and creates)

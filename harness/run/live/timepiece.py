@@ -6,7 +6,7 @@ namespace. Code in C that asks the operating system itself, and programs that a 
 Without a clock engaged every function does what it always did.
 
 A call that sleeps returns at once, and the clocks show that it slept; only the thread that makes the calls into a store
-is treated so, and only while it is the only one, because other threads really have to wait for each other.
+is treated so, and only while the store has no other, because threads really have to wait for each other.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class _Readings:
     def __init__(self) -> None:
         self.clock: Clock | None = None
         self.caller = 0
+        self.threads = 0
 
     def __reduce__(self) -> str:
         return "READINGS"
@@ -92,7 +93,7 @@ class _Readings:
         return clocks.perf_counter() if self.clock is None else self.perf_counter_ns() / NANOSECONDS
 
     def sleep(self, seconds: Any, /) -> Any:
-        alone = threading.get_ident() == self.caller and threading.active_count() == 1
+        alone = threading.get_ident() == self.caller and threading.active_count() <= self.threads
         if self.clock is None or not alone or not isinstance(seconds, int | float) or not seconds >= 0:
             return clocks.sleep(seconds)
         self.clock.wait(seconds, call_site(2))
@@ -181,7 +182,7 @@ def engaged(clock: Clock, zone: str = "") -> Iterator[None]:
     """The calls of this thread go by `clock`, in the time zone `zone` ("": that of the machine), until the end."""
     assert _pairs, "install first"
     before = os.environ.get("TZ")
-    READINGS.clock, READINGS.caller = clock, threading.get_ident()
+    READINGS.clock, READINGS.caller, READINGS.threads = clock, threading.get_ident(), threading.active_count()
     _set_zone(zone or before)
     try:
         yield
@@ -204,13 +205,14 @@ def _set_zone(zone: str | None) -> None:
 
 
 class FileTimes:
-    """A gate that dates what is written by `clock`, as the kernel would, and counts the calls of a store.
+    """A gate that dates what is written in `directory` by `clock`, as the kernel would, and counts the calls there.
 
     Before call number `index` it calls `then`. `looked` are those that asked for the times of files, in turn.
     """
 
-    def __init__(self, clock: Clock, index: int = -1, then: Callable[[], None] | None = None) -> None:
+    def __init__(self, clock: Clock, directory: str, index: int = -1, then: Callable[[], None] | None = None) -> None:
         self.clock = clock
+        self.directory = os.path.realpath(directory)
         self.index = index
         self.then = then
         self.calls = 0
@@ -225,32 +227,45 @@ class FileTimes:
     def __call__(self, call: Call, make: Callable[..., Any]) -> Any:
         if self._other is not None:
             return self._other(call, make)
+        path = call.path()
+        if not path.startswith(self.directory):
+            return make()
         number, self.calls = self.calls, self.calls + 1
-        self.last = call_site(2)
         if number == self.index and self.then is not None:
             self.then()
-        if call.group == kernel.STATUS and self.clock.applied:
-            self.looked.append(self.last)
-        target = self._dated(call)
+        if self.clock.applied:
+            self.last = call_site(2)
+            if call.group == kernel.STATUS:
+                self.looked.append(self.last)
+        target = self._dated(call, path)
         result = make()
         if target is not None:
-            self._date(target, call, result)
+            self._date(target, call)
         return result
 
-    def _dated(self, call: Call) -> int | str | None:
+    def _dated(self, call: Call, path: str) -> int | str | None:
         """What the call gives a new time of modification, if anything; asked before it is made."""
         if call.group in (kernel.WRITE, kernel.SIZE):
-            return call.descriptor if call.descriptor >= 0 else call.path()
+            return call.descriptor if call.descriptor >= 0 else path
         if call.group == kernel.OPEN and call.flags & (os.O_CREAT | os.O_TRUNC):
-            return call.path() if call.flags & os.O_TRUNC or not os.path.lexists(call.path()) else None
-        return call.path() if call.name in ("mkdir", "utime") else None
+            return path if call.flags & os.O_TRUNC or not exists(path) else None
+        return path if call.name in ("mkdir", "utime") else None
 
-    def _date(self, target: int | str, call: Call, result: Any) -> None:
+    def _date(self, target: int | str, call: Call) -> None:
         wall_ns = self.clock.shown_ns()
         with contextlib.suppress(OSError, OverflowError):
             if call.name == "utime" and abs(real.stat(target).st_mtime_ns - real.time_ns()) > 5 * NANOSECONDS:
                 return  # set to a time of the store's own choice
             real.utime(target, ns=(wall_ns, wall_ns))
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything of this name; asked past the gates."""
+    try:
+        real.lstat(path)
+    except OSError:
+        return False
+    return True
 
 
 # --- does it work? ------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_a_lock_that_expires_by_the_wall_clock_is_found(tmp_path: Path) -> None:
     tested = engine(skewed.Locked, tmp_path, PAIRS)
     trials = tried(tested, contended(tested))
 
-    assert kinds(trials) <= {"lost_update", "torn_operation"} and kinds(trials)
+    assert "lost_update" in kinds(trials) <= {"lost_update", "torn_operation", "cannot_open"}
     assert functions(trials) == {"Locked.is_expired"}
 
 
@@ -143,11 +143,11 @@ def test_locks_that_no_clock_opens_are_left_alone(tmp_path: Path) -> None:
 def test_a_lock_of_the_kernel_is_not_waited_for_in_vain(tmp_path: Path) -> None:
     """The process that was stopped goes on, and no fault is tried where a clock can't matter."""
     tested = engine(skewed.Flocked, tmp_path, PAIRS)
-    fault = ClockFault(ClockShape.STEP, 3600.0, ClockMoment.HELD, 3)
+    fault = ClockFault(ClockShape.STEP, 3600.0, ClockMoment.HELD, 2)
     [trial] = tried(tested, [fault])
 
     assert kinds([trial]) == set()
-    assert tested._calm(3).alone
+    assert tested._calm(2).alone
 
 
 def test_one_writer_is_not_tried_with_two(tmp_path: Path) -> None:
