@@ -133,6 +133,10 @@ class TolerantModel:
         return list(self.model.example_operations(random, count))
 
 
+def is_built_in(model: Any) -> bool:
+    return any(model is built_in for built_in in BUILT_IN_MODELS)
+
+
 def oracle_of(adapter: Any, trace: Trace) -> Oracle:
     """The oracle for what a client did in `trace`."""
     built_in = any(adapter.model is model for model in BUILT_IN_MODELS)

@@ -24,7 +24,7 @@ from harness.run.recovering import Board, Recoverer, Step, Surroundings, read_st
 
 @dataclass(slots=True)
 class Bench:
-    """One worker's store directory, and who watches. `unit` is the number of the trial."""
+    """One worker's store directory, and who watches. `unit` is the number of the trial, `extra` an engine's own."""
 
     adapter: Any
     directory: Path
@@ -33,6 +33,7 @@ class Bench:
     seed: int
     unit: int = 0
     surroundings: Surroundings = field(default_factory=Surroundings.now)
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def contract(self) -> Contract:
@@ -109,6 +110,10 @@ class Client:
     def snapshot(self) -> Any:
         """What the store shows now. Raises what the store raises."""
         return self.bench.call(Step.SNAPSHOT, read_state, self._adapter, self._store)
+
+    def ask(self, read: Any) -> Any:
+        """What the store answers to an operation that only reads. Raises what the store raises."""
+        return self.bench.call(Step.OPERATION, self._adapter.apply, self._store, read)
 
     def _failed(self, what: str, error: BaseException) -> None:
         text = f"{what} raised {text_of_error(error)}"

@@ -16,7 +16,7 @@ from harness.run.live.clocks import ClockEngine
 from harness.run.live.contended import pair_of
 from tests.stores import skewed
 from tests.stores.honest import Sound
-from tests.unit.run.live.benches import PAIRS, RECORDS, bench, functions, kinds, rehearsed, tried
+from tests.unit.run.live.engine_benches import PAIRS, RECORDS, bench, functions, kinds, rehearsed, tried
 
 BACK = ClockFault(ClockShape.STEP, -3600.0, ClockMoment.BETWEEN, 1)
 FORWARD = ClockFault(ClockShape.STEP, 3600.0, ClockMoment.BETWEEN, 1)

@@ -16,7 +16,7 @@ from harness.judge.classify import Violation
 from harness.run.live import leaks
 from harness.run.live.leaks import LeakEngine
 from tests.stores import skewed, wasteful
-from tests.unit.run.live.benches import PAIRS, kinds, rehearsed, tried
+from tests.unit.run.live.engine_benches import PAIRS, kinds, rehearsed, tried
 
 REOPEN = LeakFault(Cycle.REOPEN)
 

@@ -19,7 +19,7 @@ from harness.record import kernel
 from harness.run.live.resources import ResourceEngine, deep, moved
 from harness.run.live.shortages import Refusing, open_descriptors, short_of, starting_threads
 from tests.stores import wasteful
-from tests.unit.run.live.benches import PAIRS, bench, functions, kinds, rehearsed, tried
+from tests.unit.run.live.engine_benches import PAIRS, bench, functions, kinds, rehearsed, tried
 
 
 def engine(adapter: Any, tmp_path: Path, workload: Workload = PAIRS) -> ResourceEngine:
