@@ -90,7 +90,7 @@ ENGINES: dict[str, EngineKind] = {
     "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True, compound=True),
     "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
     "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),
-    "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False),
+    "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False, forks=True),
     "machine": EngineKind(
         MachineEngine,
         MachineEngine.fault_types,
