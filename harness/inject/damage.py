@@ -18,6 +18,8 @@ from harness.core.trace import Image, InodeKind, Node
 #: Files up to this size are damaged at every byte; larger ones at their edges and at `SAMPLES` seeded places.
 EVERY_BYTE_UP_TO = 768
 SAMPLES = 160
+#: At the beginning of a file, where every bit is flipped.
+HEADER_BYTES = 16
 _EDGE_BYTES = 4
 _PAGES_MOST = 8
 
@@ -87,26 +89,64 @@ def content_at(image: Image, path: str) -> bytes | None:
 
 
 def damages(file: Versions, seed: int) -> Iterator[Damage]:
-    """All damages of one file, the rarer kinds first."""
+    """All damages of one file."""
+    yield from telling_damages(file, seed)
+    yield from damages_everywhere(file, seed)
+
+
+def telling_damages(file: Versions, seed: int) -> Iterator[Damage]:
+    """The damages of one file that differ most from each other, the rarer kinds first.
+
+    Headers are small and each of their bits may have a meaning of its own: every bit of the first bytes is flipped.
+    """
     path, size = file.path, len(file.now)
     yield Damage(path, DamageKind.REMOVED)
     for number in range(len(file.earlier)):
         yield Damage(path, DamageKind.OLDER_VERSION, length=number)
-    for start in _pages(size):
-        if any(file.now[start : start + PAGE_BYTES]):
-            yield Damage(path, DamageKind.ZERO_PAGE, start)
-        for number, earlier in enumerate(file.earlier):
-            if 0 < len(earlier[start : start + PAGE_BYTES]) and _stale(file, start, number) != file.now:
-                yield Damage(path, DamageKind.STALE_PAGE, start, number)
+    yield from _of_pages(file)
     for length in sorted({1, size // 4, size // 2, size}):
         if 0 < length <= size:
             yield Damage(path, DamageKind.DUPLICATED_TAIL, length=length)
-    chosen = random.Random(f"damage {seed} {path} {size}")
-    for place in _places(file, chosen):
-        yield Damage(path, DamageKind.CUT, place)
-    for place in _places(file, chosen):
-        if place < size:
-            yield Damage(path, DamageKind.FLIP, place, chosen.randrange(8))
+    if size:
+        yield Damage(path, DamageKind.CUT, 0)
+    for place in range(min(HEADER_BYTES, size)):
+        for bit in range(8):
+            yield Damage(path, DamageKind.FLIP, place, bit)
+
+
+def damages_everywhere(file: Versions, seed: int) -> Iterator[Damage]:
+    """Cuts and flips all over one file, mixed, so that the first of them are from all parts of it."""
+    chosen = random.Random(f"damage {seed} {file.path} {len(file.now)}")
+    cuts = [Damage(file.path, DamageKind.CUT, place) for place in _places(file, chosen) if place]
+    flips = [
+        Damage(file.path, DamageKind.FLIP, place, chosen.randrange(8))
+        for place in _places(file, chosen)
+        if place >= HEADER_BYTES
+    ]
+    found = cuts + flips
+    chosen.shuffle(found)
+    yield from found
+
+
+def in_turn(*groups: Iterator[Damage]) -> Iterator[Damage]:
+    """One of each group after another, until all groups are empty."""
+    left = list(groups)
+    while left:
+        for group in tuple(left):
+            item = next(group, None)
+            if item is None:
+                left.remove(group)
+            else:
+                yield item
+
+
+def _of_pages(file: Versions) -> Iterator[Damage]:
+    for start in _pages(len(file.now)):
+        if any(file.now[start : start + PAGE_BYTES]):
+            yield Damage(file.path, DamageKind.ZERO_PAGE, start)
+        for number, earlier in enumerate(file.earlier):
+            if 0 < len(earlier[start : start + PAGE_BYTES]) and _stale(file, start, number) != file.now:
+                yield Damage(file.path, DamageKind.STALE_PAGE, start, number)
 
 
 def _pages(size: int) -> list[int]:
@@ -135,6 +175,24 @@ def _first_differences(file: Versions) -> set[int]:
 
 
 # --- what they do -------------------------------------------------------------------------------
+
+
+def applies(file: Versions, damage: Damage) -> bool:
+    """Whether this damage changes this file, which need not be the one that it was made for."""
+    size, number = len(file.now), damage.length
+    match damage.kind:
+        case DamageKind.FLIP | DamageKind.CUT:
+            return damage.where < size
+        case DamageKind.ZERO_PAGE:
+            return any(file.now[damage.where : damage.where + PAGE_BYTES])
+        case DamageKind.STALE_PAGE:
+            known = number < len(file.earlier) and damage.where < size
+            return known and _stale(file, damage.where, number) != file.now
+        case DamageKind.DUPLICATED_TAIL:
+            return 0 < number <= size
+        case DamageKind.OLDER_VERSION:
+            return number < len(file.earlier)
+    return True
 
 
 def damaged_content(file: Versions, damage: Damage) -> bytes | None:

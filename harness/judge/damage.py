@@ -47,7 +47,7 @@ def judge_openings(oracle: Oracle, openings: Sequence[Opening], *, repaired: boo
 
 def _of_one(oracle: Oracle, opening: Opening, before: Opening | None, *, repaired: bool) -> Violation | None:
     if opening.error:
-        return _of_error(opening, repaired=repaired)
+        return _of_error(oracle, opening, before, repaired=repaired)
     if opening.answer:
         return Violation("silent_corruption", opening.answer)
     if before is not None:
@@ -65,13 +65,19 @@ def _of_one(oracle: Oracle, opening: Opening, before: Opening | None, *, repaire
     return None
 
 
-def _of_error(opening: Opening, *, repaired: bool) -> Violation | None:
+def _of_error(
+    oracle: Oracle, opening: Opening, before: Opening | None, *, repaired: bool
+) -> Violation | None:
     if not opening.declared:
         sentence = f"{opening.during} raised {opening.error}, which the contract does not name"
         return Violation("undeclared_error", sentence)
     if repaired:
         sentence = f"{opening.during} raised {opening.error}, and damage to one block was to be repaired"
         return Violation("cannot_open", sentence)
+    if before is not None and len(oracle.operations) not in before.matches:
+        # An earlier state is right only if later openings show it too: what was offered is gone now.
+        sentence = f"{opening.during} raised {opening.error}, and it read {describe(before.state)} before"
+        return Violation("not_idempotent", sentence)
     return None
 
 

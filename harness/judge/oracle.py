@@ -48,11 +48,15 @@ class Oracle:
         failed: Iterable[int] = (),
         *,
         start: Any = None,
+        starts: Iterable[Any] = (),
     ) -> None:
+        """`start` is the state before the first operation, if not the initial one; `starts` are several, of which it
+        was one."""
         self.model = model
         self.operations = operations
         self.failed = frozenset(failed)
-        self.states: list[list[Any]] = [[model.initial() if start is None else start]]
+        possible = distinct(model, list(starts))[:BRANCH_LIMIT]
+        self.states: list[list[Any]] = [possible or [model.initial() if start is None else start]]
         for index, operation in enumerate(operations):
             self.states.append(self._after(index, operation))
         self._index = self._indexed()

@@ -86,11 +86,11 @@ class Rebinding:
     def _rebind_dict(self, names: dict[Any, Any]) -> bool:
         if _is_ours(names):
             return True
-        if "__module__" in names:
+        if dict.__contains__(names, "__module__"):
             return False  # of a class: those are changed through the class
-        for name, value in list(names.items()):
+        for name, value in list(dict.items(names)):  # a subclass may have methods of its own for all of this
             if id(value) in self._new:
-                names[name] = self._new[id(value)]
+                dict.__setitem__(names, name, self._new[id(value)])
         return True
 
     def _rebind_attributes(self, holder: Any) -> bool:
@@ -135,7 +135,7 @@ class Rebinding:
 
 def _is_ours(names: dict[Any, Any]) -> bool:
     """True for the namespaces of this package, which keep the originals, and for the import system's."""
-    module = names.get("__name__")
+    module = dict.get(names, "__name__")
     return isinstance(module, str) and (module == "harness" or module.startswith("harness."))
 
 

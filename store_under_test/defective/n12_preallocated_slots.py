@@ -1,8 +1,9 @@
 """Sound: a document in two preallocated, checksummed slots that are overwritten in turn.
 
-The directory is fsynced once, when the slots are made; after that no name and no size changes. The
+The directory is fsynced when the slots are made, until the first save; after that no name and no size changes. The
 slot that is not being written always holds the last save that returned; the higher number among
-the slots that verify is the document.
+the slots that verify is the document. Opening warns of a slot that neither verifies nor was never used, and writes the
+newer one back: where an fsync failed, only the cache may have it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -24,22 +26,43 @@ class TwoSlots:
     """One JSON document of at most 96 KiB, less a header."""
 
     def __init__(self, directory: Path) -> None:
-        names = ("slot-0", "slot-1")
-        is_new = not all((directory / name).exists() for name in names)
-        self._slots = [os.open(directory / name, os.O_RDWR | os.O_CREAT, 0o644) for name in names]
-        for slot in self._slots:
-            if os.fstat(slot).st_size < SLOT_BYTES:
-                os.ftruncate(slot, SLOT_BYTES)
-                os.fsync(slot)
-        if is_new:
-            self._sync_directory(directory)
-        self._number, self._body = max(map(self._read, self._slots))
+        self._slots: list[int] = []
+        try:
+            found = max(self._open(directory / name) for name in ("slot-0", "slot-1"))
+            self._number, self._body = found
+            if self._number:
+                self._write(found)
+            else:
+                self._sync_directory(directory)
+        except BaseException:
+            self.close()
+            raise
 
-    def _read(self, slot: int) -> tuple[int, bytes]:
-        header = os.pread(slot, HEADER.size, 0)
-        checksum, length, number = HEADER.unpack(header)
-        body = os.pread(slot, length, HEADER.size) if length <= SLOT_BYTES else b""
-        return (number, body) if zlib.crc32(header[4:] + body) == checksum and body else (0, b"")
+    def _open(self, path: Path) -> tuple[int, bytes]:
+        """Number and document of a slot, which is made if it is not there; 0 for one without a document."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            data = bytes(SLOT_BYTES)
+        slot = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._slots.append(slot)
+        if os.fstat(slot).st_size < SLOT_BYTES:
+            os.ftruncate(slot, SLOT_BYTES)
+        os.fsync(slot)
+        found = self._decoded(data)
+        if found is None:
+            if len(data) < SLOT_BYTES or any(data):
+                warnings.warn(f"{path} is damaged, or was being written when the store went down", stacklevel=3)
+            return 0, b""
+        return found
+
+    def _decoded(self, data: bytes) -> tuple[int, bytes] | None:
+        if len(data) < HEADER.size:
+            return None
+        checksum, length, number = HEADER.unpack_from(data)
+        body = data[HEADER.size : HEADER.size + length]
+        is_sound = length and len(body) == length and zlib.crc32(data[4 : HEADER.size] + body) == checksum
+        return (number, body) if is_sound else None
 
     def load(self) -> dict[str, Any] | None:
         """The document, or `None` before the first save."""
@@ -51,6 +74,11 @@ class TwoSlots:
         body, number = json.dumps(document, ensure_ascii=False).encode(), self._number + 1
         if HEADER.size + len(body) > SLOT_BYTES:
             raise Unsupported(f"a document of {len(body)} bytes does not fit into a slot")
+        self._write((number, body))
+        self._number, self._body = number, body
+
+    def _write(self, save: tuple[int, bytes]) -> None:
+        number, body = save
         covered = HEADER.pack(0, len(body), number)[4:] + body
         rest = memoryview(zlib.crc32(covered).to_bytes(4, "big") + covered)
         slot, position = self._slots[number % 2], 0
@@ -58,7 +86,6 @@ class TwoSlots:
             written = os.pwrite(slot, rest, position)
             rest, position = rest[written:], position + written
         os.fdatasync(slot)
-        self._number, self._body = number, body
 
     def _sync_directory(self, directory: Path) -> None:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -79,8 +106,6 @@ class Adapter:
     name = "n12-preallocated-slots"
     model = DOCUMENT
     contract = Contract(
-        io_error=None,
-        corruption=None,
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     )
     operations = (Save, Load)

@@ -50,8 +50,7 @@ class Adapter:
     name = "n1-atomic-replace"
     model = DOCUMENT
     contract = Contract(
-        io_error=None,
-        corruption=None,
+        corruption=None,  # there is no checksum
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     )
     operations = (Save, Load)

@@ -51,9 +51,9 @@ class VersionedDocument:
             # With a directory descriptor this is linkat(2), which follows the link in /proc.
             os.link(f"/proc/self/fd/{out.fileno()}", f"{PREFIX}{following}", dst_dir_fd=self._directory)
         os.fsync(self._directory)
-        if self._current:
-            self._forget([self._current])
-        self._current = following
+        before, self._current = self._current, following
+        if before:
+            self._forget([before])
 
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
@@ -70,8 +70,7 @@ class Adapter:
     name = "n2-linked-versions"
     model = DOCUMENT
     contract = Contract(
-        io_error=None,
-        corruption=None,
+        corruption=None,  # there is no checksum
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     )
     operations = (Save, Load)

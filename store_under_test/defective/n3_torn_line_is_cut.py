@@ -1,13 +1,15 @@
-"""Sound: a log of text lines; an incomplete last line is cut when opening, and the cut is fsynced.
+"""Sound: a log of text lines; an incomplete last line is cut when opening, with a warning, and the cut is fsynced.
 
 Each line holds a checksum, its number, and one batch of records as a JSON list, which has no line
-breaks of its own.
+breaks of its own. After an error the log is not written to until it is opened again, and opening writes back what
+it read: where an fsync failed, only the cache may have it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,16 +29,25 @@ def records_in(line: bytes, number: int) -> list[str] | None:
     return records
 
 
+class LogBroken(Exception):
+    """A call failed before; open the log again."""
+
+
 class LineLog:
     """An append-only sequence of text records."""
 
     def __init__(self, directory: Path) -> None:
         self.records: list[str] = []
         self._lines = 0
+        self._broken = False
         path = directory / "log.txt"
-        self._file = path.open("ab")
-        self._recover(path)
-        self._sync_directory(directory)
+        self._file = path.open("ab", buffering=0)
+        try:
+            self._recover(path)
+            self._sync_directory(directory)
+        except BaseException:
+            self._file.close()
+            raise
 
     def _recover(self, path: Path) -> None:
         data, end = path.read_bytes(), 0
@@ -48,15 +59,24 @@ class LineLog:
             self._lines += 1
             end += len(line)
         if end < len(data):
-            self._file.truncate(end)
-            os.fsync(self._file.fileno())
+            warnings.warn(f"{path} has no whole line at byte {end}; the rest is cut", stacklevel=3)
+        with path.open("r+b") as file:
+            file.write(data[:end])
+            file.truncate(end)
+            file.flush()
+            os.fsync(file.fileno())
 
     def append(self, records: Sequence[str]) -> int:
         """Add records, all or none; durable when it returns the position of the first."""
+        if self._broken:
+            raise LogBroken("an append failed before: open the log again")
+        self._broken = True
         body = b"%d %s" % (self._lines, json.dumps(list(records)).encode())
-        self._file.write(b"%08x %s\n" % (zlib.crc32(body), body))
-        self._file.flush()
+        rest = memoryview(b"%08x %s\n" % (zlib.crc32(body), body))
+        while rest:
+            rest = rest[self._file.write(rest) :]
         os.fsync(self._file.fileno())
+        self._broken = False
         self._lines += 1
         self.records += records
         return len(self.records) - len(records)
@@ -79,8 +99,6 @@ class Adapter:
     name = "n3-torn-line-is-cut"
     model = LOG
     contract = Contract(
-        io_error=None,
-        corruption=None,
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     )
     operations = (Append, AppendMany, Read)

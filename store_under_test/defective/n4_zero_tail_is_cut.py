@@ -2,7 +2,9 @@
 
 A frame starts with a checksum over its number, its length and its content. Zeros do not verify,
 nor does what a torn write leaves; opening ends the log at the first such frame and cuts the
-file there.
+file there. After an error the log is not written to until it is opened again, and opening writes back what it read:
+where an fsync failed, only the cache may have it. Damage to the last frames looks like the end of the log, so nothing
+is promised about damage.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ def unpack(content: bytes) -> list[str]:
     return records
 
 
+class LogBroken(Exception):
+    """A call failed before; open the log again."""
+
+
 class PreallocatedLog:
     """An append-only sequence of text records."""
 
@@ -43,18 +49,22 @@ class PreallocatedLog:
         self.records: list[str] = []
         self._frames = 0
         self._end = 0
+        self._broken = False
         self._file = os.open(directory / "log", os.O_RDWR | os.O_CREAT, 0o644)
-        self._size = os.fstat(self._file).st_size
-        self._recover(os.pread(self._file, self._size, 0))
-        self._sync_directory(directory)
+        try:
+            self._recover((directory / "log").read_bytes())
+            self._sync_directory(directory)
+        except BaseException:
+            os.close(self._file)
+            raise
 
     def _recover(self, data: bytes) -> None:
         while (content := self._content(data)) is not None:
             self.records += unpack(content)
             self._frames += 1
             self._end += HEADER.size + len(content)
-        if self._end < self._size:
-            self._resize(self._end)
+        self._write(data[: self._end], 0)
+        self._resize(self._end)
 
     def _content(self, data: bytes) -> bytes | None:
         if len(data) < self._end + HEADER.size:
@@ -67,19 +77,27 @@ class PreallocatedLog:
 
     def append(self, records: Sequence[str]) -> int:
         """Add records, all or none; durable when it returns the position of the first."""
+        if self._broken:
+            raise LogBroken("an append failed before: open the log again")
+        self._broken = True
         content = pack(records)
         body = HEADER.pack(0, len(content), self._frames)[4:] + content
-        rest = memoryview(zlib.crc32(body).to_bytes(4, "little") + body)
-        position, end = self._end, self._end + len(rest)
+        frame = zlib.crc32(body).to_bytes(4, "little") + body
+        end = self._end + len(frame)
         if end > self._size:
             self._resize(end + GROWTH_BYTES)
-        while rest:
-            written = os.pwrite(self._file, rest, position)
-            rest, position = rest[written:], position + written
+        self._write(frame, self._end)
         os.fdatasync(self._file)
+        self._broken = False
         self._frames, self._end = self._frames + 1, end
         self.records += records
         return len(self.records) - len(records)
+
+    def _write(self, data: bytes, position: int) -> None:
+        rest = memoryview(data)
+        while rest:
+            written = os.pwrite(self._file, rest, position)
+            rest, position = rest[written:], position + written
 
     def _resize(self, size: int) -> None:
         os.ftruncate(self._file, size)
@@ -104,8 +122,7 @@ class Adapter:
     name = "n4-zero-tail-is-cut"
     model = LOG
     contract = Contract(
-        io_error=None,
-        corruption=None,
+        corruption=None,  # what is damaged at the end looks like what was never written
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     )
     operations = (Append, AppendMany, Read)

@@ -49,8 +49,7 @@ class Adapter:
     name = "n5-temporary-file-left-behind"
     model = DOCUMENT
     contract = Contract(
-        io_error=None,
-        corruption=None,
+        corruption=None,  # there is no checksum
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     )
 

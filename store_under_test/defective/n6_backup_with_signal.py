@@ -25,6 +25,14 @@ def is_sound(data: bytes) -> bool:
     return len(data) > 4 and data[:4] == zlib.crc32(data[4:]).to_bytes(4, "big")
 
 
+def read(path: Path) -> bytes | None:
+    """What is in a file, or `None` if there is none. What can't be read is neither: that raises `OSError`."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
 class BackedUpDocument:
     """One JSON document and the one that it replaced."""
 
@@ -35,16 +43,15 @@ class BackedUpDocument:
         self._data = self._recover()
 
     def _recover(self) -> bytes | None:
-        if not self._primary.exists():
-            return self._restore() if self._backup.exists() else None
-        data = self._primary.read_bytes()
-        return data if is_sound(data) else self._restore()
+        primary, backup = read(self._primary), read(self._backup)
+        if primary is None and backup is None:
+            return None
+        return primary if primary is not None and is_sound(primary) else self._restore(primary, backup)
 
-    def _restore(self) -> bytes:
-        data = self._backup.read_bytes() if self._backup.exists() else b""
-        if not is_sound(data):
+    def _restore(self, primary: bytes | None, data: bytes | None) -> bytes:
+        if data is None or not is_sound(data):
             raise DamagedDocument(f"{self._primary} and its backup are damaged or missing")
-        if self._primary.exists():
+        if primary is not None:
             os.link(self._primary, self._directory / f"damaged-{os.urandom(4).hex()}")
         self._replace(self._primary, data)
         warnings.warn(f"{self._primary} was damaged; the save before the last is used", stacklevel=2)
@@ -84,8 +91,6 @@ class Adapter:
     name = "n6-backup-with-signal"
     model = DOCUMENT
     contract = Contract(
-        io_error=None,
-        corruption=None,
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
         errors=(DamagedDocument,),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 import zlib
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class BufferedTable:
             self._change(*change)
             end += len(line)
         if end < len(data):
+            warnings.warn(f"{path} has no whole line at byte {end}; the rest is cut", stacklevel=3)
             os.truncate(path, end)
             os.fsync(self._file.fileno())
 
@@ -84,8 +86,7 @@ class Adapter:
     contract = Contract(
         process_crash="prefix",
         power_loss="prefix",
-        io_error=None,
-        corruption=None,
+        io_error=None,  # what is buffered when a call fails is lost, and was acknowledged
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     )
     operations = (Put, Delete, Get)

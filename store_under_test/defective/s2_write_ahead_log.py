@@ -2,13 +2,15 @@
 
 Batches are numbered, and the snapshot says which one it ends with. Compaction installs a new
 snapshot durably and only then empties the log; a crash between the two leaves batches that the
-snapshot holds already, and recovery passes over them.
+snapshot holds already, and recovery passes over them. After an error nothing is written until the table is opened
+again, and opening writes the log back: where an fsync failed, only the cache may have it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,6 +34,14 @@ def unseal(line: bytes) -> Any:
     return json.loads(body) if is_whole else None
 
 
+class DamagedSnapshot(Exception):
+    """The snapshot does not verify."""
+
+
+class TableBroken(Exception):
+    """A call failed before; open the table again."""
+
+
 class LoggedTable:
     """A mapping from text to text."""
 
@@ -40,14 +50,28 @@ class LoggedTable:
         self._snapshot = directory / "snapshot"
         self.items: dict[str, str] = {}
         self._number = 0
-        if self._snapshot.exists():
-            self._number, self.items = unseal(self._snapshot.read_bytes())
+        self._broken = False
         path = directory / "log"
         self._log = path.open("ab", buffering=0)
-        os.fsync(self._directory)
-        self._replay(path.read_bytes())
+        try:
+            self._load()
+            os.fsync(self._directory)
+            self._replay(path, path.read_bytes())
+        except BaseException:
+            self.close()
+            raise
 
-    def _replay(self, data: bytes) -> None:
+    def _load(self) -> None:
+        try:
+            data = self._snapshot.read_bytes()
+        except FileNotFoundError:
+            return
+        found = unseal(data)
+        if found is None:
+            raise DamagedSnapshot(f"{self._snapshot} is damaged")
+        self._number, self.items = found
+
+    def _replay(self, path: Path, data: bytes) -> None:
         end = 0
         for line in data.splitlines(keepends=True):
             batch = unseal(line)
@@ -57,7 +81,12 @@ class LoggedTable:
                 self._apply(batch[1])
             end += len(line)
         if end < len(data):
-            self._cut(end)
+            warnings.warn(f"{path} has no batch that follows at byte {end}; the rest is cut", stacklevel=3)
+        with path.open("r+b") as file:
+            file.write(data[:end])
+            file.truncate(end)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _cut(self, size: int) -> None:
         self._log.truncate(size)
@@ -73,14 +102,19 @@ class LoggedTable:
 
     def write(self, changes: Iterable[Change]) -> None:
         """Carry out changes in order, all or none; durable when it returns."""
-        line = seal([self._number + 1, list(changes)])
-        if self._log.write(line) != len(line):
-            raise OSError("short write")
+        self._require_sound()
+        self._broken = True
+        rest = memoryview(seal([self._number + 1, list(changes)]))
+        while rest:
+            rest = rest[self._log.write(rest) :]
         os.fdatasync(self._log.fileno())
         self._apply(changes)
+        self._broken = False
 
     def compact(self) -> None:
         """Fold the log into the snapshot."""
+        self._require_sound()
+        self._broken = True
         temporary = self._snapshot.with_suffix(".tmp")
         with temporary.open("wb") as out:
             out.write(seal([self._number, self.items]))
@@ -89,6 +123,11 @@ class LoggedTable:
         temporary.replace(self._snapshot)
         os.fsync(self._directory)
         self._cut(0)
+        self._broken = False
+
+    def _require_sound(self) -> None:
+        if self._broken:
+            raise TableBroken("a call failed before: open the table again")
 
     def close(self) -> None:
         """Release the log and the directory."""
@@ -102,8 +141,6 @@ class Adapter:
     name = "s2-write-ahead-log"
     model = KEY_VALUE
     contract = Contract(
-        io_error=None,
-        corruption=None,
         power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     )
     operations = (Put, Delete, PutMany, Get, Compact)

@@ -32,7 +32,7 @@ CONTRACT = Contract(
     power_loss="acknowledged",
     power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     io_error=None,
-    corruption=None,
+    corruption="detected",
     writers="one",
 )
 

@@ -16,6 +16,7 @@ from harness.core.persistence import POWER_LOSS_PRESETS, PROCESS_CRASH
 from harness.core.verdict import Verdict
 from harness.run.certify import certify_adapter
 from harness.run.options import Options
+from harness.run.scenarios import SCENARIOS
 from store_under_test.defective.catalogue import PACKAGE, Row
 
 CALL_SITE = "# <- call site"
@@ -42,10 +43,17 @@ class Detection:
         return not self.objections
 
 
-def certify(row: Row, *, profile: str, seed: int, jobs: int) -> Certificate:
-    """Run the harness over the store of `row` with the options of the zoo."""
-    options = Options(profile=profile, seed=seed, jobs=jobs, time_limit_s=TIME_LIMIT_S)
+def certify(
+    row: Row, *, profile: str, seed: int, jobs: int, scenarios: tuple[str, ...] = ()
+) -> Certificate:
+    """Run the harness over the store of `row` with the options of the zoo, by default with all scenarios."""
+    options = Options(profile=profile, seed=seed, jobs=jobs, time_limit_s=TIME_LIMIT_S, scenarios=scenarios)
     return certify_adapter(f"{PACKAGE}.{row.module}:Adapter", options)
+
+
+def revealing(row: Row) -> tuple[str, ...]:
+    """The scenarios that try to break what the defect of `row` breaks."""
+    return tuple(scenario.name for scenario in SCENARIOS if scenario.claim in row.claims)
 
 
 def is_sound(row: Row) -> bool:

@@ -6,6 +6,7 @@ times: twice by opening and reading, in every way that it offers, and once after
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class DamageEngine:
         self.claim = claim
         self.repairs = promise == "repaired"
         self.images: list[Image] = []
+        self.sizes: dict[int, dict[str, int]] = {}
         self.located: set[tuple[str, DamageKind]] = set()
 
     def rehearse(self) -> str:
@@ -58,8 +60,7 @@ class DamageEngine:
             return (client.elsewhere or list(client.errors.values()))[0]
         self.oracle = oracle_for(self.bench.adapter, tuple(client.operations))
         self.probes = tuple(probes(self.bench.adapter, client.operations))
-        self.correct = self._settled()
-        return ""
+        return "" if self._settled() else "the store does not read as it should even without any damage"
 
     @property
     def operations(self) -> int:
@@ -72,12 +73,14 @@ class DamageEngine:
         return not opening.error and not opening.answer and len(self.oracle.operations) in opening.matches
 
     def faults(self) -> Iterator[Damage]:
-        if not self.correct:
-            return
-        for file in self.versions.values():
-            for damage in injury.damages(file, self.bench.seed):
-                if self._concerns(file, injury.damaged_content(file, damage)):
-                    yield damage
+        """Telling ones and any others in turn, of all files in turn, so that a budget leaves out some of each."""
+        of_files = [injury.in_turn(*self._of(file)) for file in self.versions.values()]
+        return injury.in_turn(*of_files)
+
+    def _of(self, file: Versions) -> Iterator[Iterator[Damage]]:
+        for damages in (injury.telling_damages, injury.damages_everywhere):
+            found = damages(file, self.bench.seed)
+            yield (item for item in found if self._concerns(file, injury.damaged_content(file, item)))
 
     def _concerns(self, file: Versions, content: bytes | None) -> bool:
         """Whether this damage is one that the claim is about."""
@@ -86,21 +89,45 @@ class DamageEngine:
     # --- one damage ----------------------------------------------------------------------------
 
     def attempt(self, damage: Damage) -> Trial:
-        file = self.versions[damage.path]
+        file = self._file(damage)
+        if file is None or not injury.applies(file, damage):
+            return Trial(0)  # another run may have written other files
         content = injury.damaged_content(file, damage)
-        image = injury.damaged(self.images[-1], damage.path, content)
+        image = injury.damaged(self.images[-1], file.path, content)
         repaired = self.claim == "corruption" and self.repairs and injury.is_one_block(file, content)
         openings = self._openings(image)
         violation = judge_openings(self.oracle, openings, repaired=repaired)
         if violation is None:
             violation = self._written(openings)
         promise = "repaired" if repaired else "detected"
+        if violation is not None and self._ends_an_operation(file, content, openings):
+            return Trial(0)
         if violation is None:
             return Trial(1, struck=self._located_once(image, file, content, damage), promise=promise)
         left = scan(self.bench.directory)
         site, struck = self._last_read(image, file, content, damage)
         exhibit = self._exhibit(damage, image, left, violation.sentence, openings)
         return Trial(1, violation, site, exhibit, struck, promise)
+
+    def _ends_an_operation(self, file: Versions, content: bytes | None, openings: list[Opening]) -> bool:
+        """Whether the file was cut exactly where a completed operation ended, as no store of a single file can know.
+
+        A store that buffers shows these ends only when it is closed after just so many operations.
+        """
+        if self.claim == "rollback" or content is None or not file.now.startswith(content):
+            return False
+        counts = {count for opening in openings for count in opening.matches}
+        return any(self._size_after(count, file.path) == len(content) for count in sorted(counts))
+
+    def _size_after(self, count: int, path: str) -> int | None:
+        """The bytes of a file when the store is closed after so many operations; `None` if there is none."""
+        if count not in self.sizes:
+            self.bench.materializer.place(empty_image())
+            Client(self.bench).run(Workload("beginning", tuple(self.client.operations[:count])))
+            image = scan(self.bench.directory)
+            nodes = {name: image.nodes[number] for name, number in image.paths().items()}
+            self.sizes[count] = {name: len(node.content or b"") for name, node in nodes.items()}
+        return self.sizes[count].get(path)
 
     def _located_once(
         self, image: Image, file: Versions, content: bytes | None, damage: Damage
@@ -111,9 +138,18 @@ class DamageEngine:
         self.located.add((file.path, damage.kind))
         return self._last_read(image, file, content, damage)[1]
 
+    def _file(self, damage: Damage) -> Versions | None:
+        """The file that was meant; where names are made anew in each run, the one with the most similar name."""
+        if damage.path in self.versions:
+            return self.versions[damage.path]
+        names = difflib.get_close_matches(damage.path, self.versions, n=1, cutoff=0.0)
+        return self.versions[names[0]] if names else None
+
     def ended(self, damage: Damage, violation: Violation) -> Trial:
-        content = injury.damaged_content(self.versions[damage.path], damage)
-        image = injury.damaged(self.images[-1], damage.path, content)
+        file = self._file(damage)
+        if file is None or not injury.applies(file, damage):
+            return Trial(0)
+        image = injury.damaged(self.images[-1], file.path, injury.damaged_content(file, damage))
         exhibit = self._exhibit(damage, image, None, violation.sentence, [])
         return Trial(1, violation, None, exhibit, (), "detected")
 
@@ -135,11 +171,12 @@ class DamageEngine:
                 state = self.bench.call(reading, read_state, adapter, store)
                 matches = self.oracle.matches(state)
                 answer = self._contradiction(adapter, store, max(matches, default=-1))
+                signal = signals.count > 0  # who has read by now must know by now
                 step = closing
                 self.bench.call(closing, adapter.close, store)
             except BaseException as error:
                 return self._raised(step, error, signals.count > 0)
-        return Opening(state, matches, signals.count > 0, answer=answer)
+        return Opening(state, matches, signal, answer=answer)
 
     def _raised(self, step: Step, error: BaseException, signal: bool) -> Opening:
         declared = isinstance(error, self.bench.contract.errors)
@@ -168,11 +205,22 @@ class DamageEngine:
         opening = self._opening_after(following)
         if opening is None or opening.error:
             return None if opening is None else judge_openings(self.oracle, [opening], repaired=False)
-        expected = self.oracle.following(count, following)
-        if any(self.oracle.model.equal(opening.state, state) for state in expected) or opening.signal:
+        if self._continues(opening, count, following):
             return None
         names = ", ".join(describe(operation) for operation in following)
         return Violation("not_writable", f"{names} returned, and reading again gives {describe(opening.state)}")
+
+    def _continues(self, opening: Opening, count: int, following: tuple[Any, ...]) -> bool:
+        """Whether the new operations are there; or, with a signal, some first ones of all operations."""
+        if opening.signal and opening.matches:
+            return True
+        fewest = 0 if opening.signal else len(following)
+        expected = [
+            state
+            for number in range(fewest, len(following) + 1)
+            for state in self.oracle.following(count, following[:number])
+        ]
+        return any(self.oracle.model.equal(opening.state, state) for state in expected)
 
     def _opening_after(self, following: tuple[Any, ...]) -> Opening | None:
         """Write, close and read again; `None` where the store refuses to be written to, which it may."""
@@ -194,7 +242,10 @@ class DamageEngine:
         self, image: Image, file: Versions, content: bytes | None, damage: Damage
     ) -> tuple[CallSite | None, tuple[Struck, ...]]:
         """The last read of the damaged bytes while the store opens and is read, found by doing it once more."""
-        watch = ReadWatch(str(self.bench.directory / file.path), *injury.extent(file, content))
+        start, end = injury.extent(file, content)
+        if content is not None:
+            start = min(start, len(content) - 1)  # who reads up to a cut reads the damage
+        watch = ReadWatch(str(self.bench.directory / file.path), start, end)
         self.bench.materializer.place(image)
         with kernel.engage(watch):
             self._opening(Step.OPEN, Step.SNAPSHOT, Step.CLOSE)
@@ -251,7 +302,7 @@ class ReadWatch:
 
     def _note(self, call: Call, position: int, result: Any) -> None:
         count = result if isinstance(result, int) else len(result) if isinstance(result, bytes) else 0
-        reaches = position < self.end and position + count >= self.start
+        reaches = position < self.end and position + count > self.start
         rank = 1 if call.group != kernel.READ else 3 if reaches else 2
         if rank >= self._best:
             self._best, self._where = rank, call_site(2)

@@ -18,9 +18,14 @@ from harness.run.live.engines import ENGINES
 from harness.run.live.values import Exhibit, LiveFound, Trial, TrialsJob
 from harness.run.pool import Interrupted
 
-#: Workloads tried to make one counterexample shorter; each means a rehearsal and all its faults.
-REDUCTIONS = 8
-LONG_STEPS = 4
+#: Workloads tried to make one counterexample shorter, fewer where real processes or clocks make each of them slow;
+#: each means a rehearsal and so many of its faults.
+REDUCTIONS, SLOW_REDUCTIONS = 32, 6
+#: Workloads that are tried side by side; the same on every machine, because the result depends on it.
+_AT_ONCE = 2
+_FAULTS_EACH, _SECONDS_EACH = 400, 5.0
+#: Each trial that shows these again takes the whole time limit.
+_NOT_REDUCED = ("hang", "deadlock")
 FINDINGS_LIMIT = 24
 _SECONDS = 20.0
 
@@ -46,11 +51,7 @@ class LiveTelling:
 
     def tell(self, cases: Iterable[LiveCase], told: Iterable[Finding]) -> tuple[Finding, ...]:
         """One finding for each kind and call site that is not among those `told` already."""
-        known = {(finding.kind, str(finding.call_site)) for finding in told}
-        groups: dict[tuple[str, str], list[LiveCase]] = {}
-        for case in cases:
-            if case.found.key not in known:
-                groups.setdefault(case.found.key, []).append(case)
+        groups = grouped(cases, {(finding.kind, str(finding.call_site)) for finding in told})
         chosen = sorted((min(group, key=_difficulty) for group in groups.values()), key=_difficulty)
         if len(chosen) > FINDINGS_LIMIT:
             self.notes.append(f"{len(chosen)} findings by live faults; the {FINDINGS_LIMIT} easiest are told")
@@ -87,26 +88,40 @@ class LiveTelling:
     # --- fewer operations ------------------------------------------------------------------------
 
     def _reduced(self, case: LiveCase) -> LiveCase:
-        """The same kind at the same call site with fewer steps, where the workload is long."""
-        tried = 0
-        while len(case.found.workload.steps) > LONG_STEPS and tried < REDUCTIONS:
-            steps = case.found.workload.steps
-            half = max(1, len(steps) // 2)
-            shorter = next(filter(None, (self._again(case, part) for part in (steps[:half], steps[half:]))), None)
-            tried += 1
-            if shorter is None:
-                return case
-            case = shorter
+        """The same kind at the same call site with fewer steps, by delta debugging (Zeller and Hildebrandt, 2002):
+        leave out halves, then ever smaller parts, until no single step can be left out."""
+        assert case.found.trial.violation is not None
+        if case.found.trial.violation.kind in _NOT_REDUCED:
+            return case
+        left = REDUCTIONS if ENGINES[case.found.engine].deterministic else SLOW_REDUCTIONS
+        size = len(case.found.workload.steps) // 2
+        while size >= 1 and left > 0:
+            shorter = None
+            candidates = _without_parts(case.found.workload.steps, size)
+            while candidates and left > 0 and shorter is None:
+                tried, candidates = candidates[: min(_AT_ONCE, left)], candidates[min(_AT_ONCE, left) :]
+                left -= len(tried)
+                shorter = self._first_again(case, tried)
+            case = shorter or case
+            size = min(size if shorter else size // 2, len(case.found.workload.steps) // 2)
         return case
 
-    def _again(self, case: LiveCase, steps: tuple[Any, ...]) -> LiveCase | None:
-        workload = Workload(f"{case.found.workload.name.removesuffix('-reduced')}-reduced", steps)
-        if not workload.operations:
-            return None
-        job = dataclasses.replace(self._job(case), workload=workload, only=None, stop_at_first=case.found.key)
-        tried = self.campaign.try_faults([job])[0]
-        same = [found for found in tried.found if found.key == case.found.key]
-        return dataclasses.replace(case, found=same[0]) if same else None
+    def _first_again(self, case: LiveCase, candidates: list[tuple[Any, ...]]) -> LiveCase | None:
+        """The first of the candidates on which the same is found again."""
+        name = f"{case.found.workload.name.removesuffix('-reduced')}-reduced"
+        workloads = [workload for steps in candidates if (workload := Workload(name, steps)).operations]
+        job = dataclasses.replace(
+            self._job(case), most=_FAULTS_EACH, seconds=_SECONDS_EACH, only=None, stop_at_first=case.found.key
+        )
+        jobs = [
+            dataclasses.replace(job, name=f"{job.name} {number}", workload=workload)
+            for number, workload in enumerate(workloads)
+        ]
+        for tried in self.campaign.try_faults(jobs) if jobs else ():
+            same = [found for found in tried.found if found.key == case.found.key]
+            if same:
+                return dataclasses.replace(case, found=same[0])
+        return None
 
     def _job(self, case: LiveCase) -> TrialsJob:
         found, options = case.found, self.campaign.options
@@ -140,6 +155,28 @@ class LiveTelling:
             "workload": encode_operations(found.workload.steps),
             "seed": self.campaign.options.seed,
         }
+
+
+def _without_parts(steps: tuple[Any, ...], size: int) -> list[tuple[Any, ...]]:
+    """The steps without some `size` that follow each other, the later ones left out first."""
+    starts = range(0, len(steps), size)
+    return [steps[:start] + steps[start + size :] for start in reversed(starts)]
+
+
+def grouped(cases: Iterable[LiveCase], known: set[tuple[str, str]]) -> dict[tuple[str, str], list[LiveCase]]:
+    """What is not `known`, by kind and call site.
+
+    Where nobody can say which call it was - the trial ended its process - it is told only if it is the only one of
+    its kind.
+    """
+    found = list(cases)
+    placed = {kind for kind, site in (*known, *(case.found.key for case in found)) if site != str(None)}
+    groups: dict[tuple[str, str], list[LiveCase]] = {}
+    for case in found:
+        nowhere = case.found.trial.site is None and case.found.key[0] in placed
+        if case.found.key not in known and not nowhere:
+            groups.setdefault(case.found.key, []).append(case)
+    return groups
 
 
 def _difficulty(case: LiveCase) -> tuple[Any, ...]:

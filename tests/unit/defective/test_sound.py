@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,11 @@ from store_under_test.defective.catalogue import Row
 from store_under_test.defective.catalogue_sound import ROWS
 from tests.unit.defective.conduct import adapter_of, conduct, first_operation, marked_lines
 
+#: What these tests cut, they cut on purpose; that it is warned of has a test of its own.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*the rest is cut:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*is damaged, or was being written:UserWarning"),
+]
 EVERY_ROW = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 
 
@@ -55,14 +61,44 @@ def test_keeps_one_operation_over_two_reopenings(row: Row, tmp_path: Path) -> No
 
 @EVERY_ROW
 def test_promises_survival_of_a_power_loss_under_every_preset(row: Row) -> None:
-    """The crash claims are made, under all models, and no other kind of claim is; no line is marked."""
+    """The crash claims are made, under all models; no line is marked."""
     adapter = adapter_of(row)
     validate_adapter(adapter, row.module)
     contract: Contract = adapter.contract
-    assert (contract.io_error, contract.corruption, contract.writers) == (None, None, "one")
+    assert contract.writers == "one"
     assert None not in (contract.process_crash, contract.power_loss)
     assert contract.power_loss_models == POWER_LOSS_PRESETS
     assert (row.claims, row.kinds, marked_lines(row)) == ((), (), [])
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if adapter_of(row).contract.corruption], ids=lambda row: row.id)
+def test_says_so_when_its_newest_file_was_cut(row: Row, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Who promises that damage is detected raises, or gives a warning, or has the right state all the same."""
+    adapter = adapter_of(row)
+    operation = first_operation(adapter)
+    expected, _ = adapter.model.step(adapter.model.initial(), operation)
+    store = adapter().open(tmp_path)
+    adapter().apply(store, operation)
+    adapter().close(store)
+    for path in [path for path in tmp_path.iterdir() if path.stat().st_size]:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            assert heard_or_right(adapter, tmp_path, expected, heard, caplog), path
+        path.write_bytes(whole)
+
+
+def heard_or_right(
+    adapter: type[Any], directory: Path, expected: Any, heard: list[Any], caplog: pytest.LogCaptureFixture
+) -> bool:
+    try:
+        store = adapter().open(directory)
+    except adapter.contract.errors:
+        return True
+    right = adapter.model.equal(adapter().snapshot(store), expected)
+    adapter().close(store)
+    return bool(right or heard or caplog.records)
 
 
 def test_catalogue_lists_this_part_and_every_kind_of_model() -> None:

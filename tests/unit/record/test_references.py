@@ -40,6 +40,13 @@ USES = {
     "a default argument": "def sync(fd, *, x=1, call=fsync): call(fd)",
     "a positional default": "def sync(fd, call=fsync): call(fd)",
     "a dictionary": "CALLS = {'sync': fsync}\ndef sync(fd): CALLS['sync'](fd)",
+    "a dictionary with ways of its own": (
+        "class Own(dict):\n"
+        "    def get(self, key, default=None): raise TypeError('not a class')\n"
+        "    def items(self): raise TypeError('not now')\n"
+        "    __setitem__ = __contains__ = get\n"
+        "CALLS = Own(sync=fsync)\ndef sync(fd): CALLS['sync'](fd)"
+    ),
     "a list": "CALLS = [fsync]\ndef sync(fd): CALLS[0](fd)",
     "a set": "def sync(fd): fsync(fd)\nKNOWN = {fsync}",
     "a method default": (

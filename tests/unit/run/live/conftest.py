@@ -11,6 +11,7 @@ from harness.core.workload import Workload
 from harness.crash.materialize import Materializer
 from harness.record import install, uninstall
 from harness.run.directories import run_directory
+from harness.run.live import timepiece
 from harness.run.live.bench import Bench
 
 
@@ -32,6 +33,7 @@ def patched_process() -> Iterator[None]:
     uninstall()
     install(reading=True)
     yield
+    timepiece.uninstall()
     uninstall()
 
 

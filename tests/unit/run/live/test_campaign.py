@@ -1,0 +1,159 @@
+"""Scenarios of live faults as a whole: which workloads, which promises, and what the evidence says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Contract, UsageError
+from harness.core.scenario import Scenario
+from harness.core.verdict import Verdict
+from harness.core.workload import Workload
+from harness.explore.workloads import Workloads
+from harness.run.live.campaign import LiveFaults, chosen_workloads, promises
+from harness.run.live.engines import ENGINES
+from harness.run.options import LiveExtent, Options
+from harness.run.progress import Silent
+from harness.run.replaying import replay
+from tests.stores.conduct import LIMIT_S, certified, small_runs, spec, verdicts
+from tests.unit.run.live.fakes import NAME, Here, Nudge, kind_of_engine, puts
+
+NUDGING = Scenario(
+    name="nudging",
+    claim="io_error",
+    tries="nudge it",
+    faults=("nudges",),
+    family="short",
+    minimum_operations=2,
+    engine=NAME,
+)
+
+
+def made(*counts: int) -> Workloads:
+    return Workloads(tuple(puts(count) for count in counts), (puts(20),), (puts(30),), 1, 1)
+
+
+def evidence(
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Workloads | None = None,
+    broken: Callable[[Workload, Nudge], str] = lambda workload, fault: "",
+    **changes: Any,
+) -> Any:
+    monkeypatch.setitem(ENGINES, NAME, kind_of_engine(broken=broken, **changes))
+    live = LiveFaults(Here(directory), (NUDGING,), Contract(), Silent())  # type: ignore[arg-type]
+    live.run(work or made(3, 2))
+    return live, live.evidence()[0] if live.evidence() else None
+
+
+def test_evidence_counts_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    live, row = evidence(tmp_path, monkeypatch, idle=(1,))
+    assert row.verdict is Verdict.PASS and row.exhausted and row.deterministic
+    workloads = row.workloads
+    assert (row.faults_fired, row.states_judged) == (9 * workloads, 10 * workloads)
+    assert row.bounds["faults_that_never_fired"] == workloads
+    assert sum(live.struck().values()) == 2 * 9 * workloads
+
+
+def test_what_is_broken_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    live, row = evidence(tmp_path, monkeypatch, broken=lambda workload, fault: "lost_acknowledged")
+    assert row.verdict is Verdict.FAIL
+    assert {found.key[0] for series in live.series for found in series.found} == {"lost_acknowledged"}
+
+
+def test_what_proves_nothing_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults that never fired, workloads that were refused, that did too little, or of which nothing is known."""
+    _, row = evidence(tmp_path, monkeypatch, idle=tuple(range(10)))
+    assert row.verdict is Verdict.UNKNOWN and "nothing that it could have struck" in row.reasons[0]
+    _, row = evidence(tmp_path, monkeypatch, refused="it would not")
+    assert row.verdict is Verdict.UNKNOWN and row.reasons == ("no fault fired: it would not",)
+    assert row.bounds["workloads_refused"] == row.workloads and not row.exhausted
+    _, row = evidence(tmp_path, monkeypatch, Workloads((puts(1),), (), (), 1, 1))
+    assert row.verdict is Verdict.UNKNOWN and row.reasons == ("no workload carried out 2 operations",)
+    _, row = evidence(tmp_path, monkeypatch, unknown="who can say")
+    assert row.verdict is Verdict.UNKNOWN and row.reasons == ("who can say",)
+
+
+def test_without_time_or_work_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, NAME, kind_of_engine())
+    late = LiveFaults(Here(tmp_path, out_of_time=True), (NUDGING,), Contract(), Silent())  # type: ignore[arg-type]
+    late.run(made(2))
+    assert late.evidence()[0].verdict is Verdict.UNKNOWN
+    assert late.evidence()[0].reasons == ("out of time before any of these faults was tried",)
+    _, row = evidence(tmp_path, monkeypatch, Workloads((), (), (), 1, 1))
+    assert row is None
+
+
+def test_only_promises_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A survey tries them all, the strongest first."""
+    monkeypatch.setitem(ENGINES, NAME, kind_of_engine())
+    live = LiveFaults(Here(tmp_path), (NUDGING,), Contract(io_error=None), Silent())  # type: ignore[arg-type]
+    live.run(made(2))
+    assert live.evidence() == ()
+    assert promises(Contract(io_error=None), survey=True)["io_error"] == ("fails_cleanly",)
+    options = Options(survey=True)
+    surveying = LiveFaults(Here(tmp_path, options), (NUDGING,), Contract(io_error=None), Silent())  # type: ignore[arg-type]
+    surveying.run(made(2))
+    assert surveying.evidence()[0].verdict is Verdict.PASS
+
+
+def test_workloads_are_the_longest_short_ones_and_some_of_the_others() -> None:
+    extent = LiveExtent(2, 1, large=True, faults=9)
+    chosen = chosen_workloads(made(1, 2, 3, 4), extent)
+    assert [len(work.steps) for work in chosen] == [4, 3, 20, 30]
+    extent = dataclasses.replace(extent, short=9, long=0, large=False)
+    assert [len(work.steps) for work in chosen_workloads(made(1, 2), extent)] == [2]
+    assert [len(work.steps) for work in chosen_workloads(made(1), extent)] == [1]
+
+
+# --- with real workers --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The certificate of a store that believes what parses, as JSON."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_runs(patch)
+        return certified(spec("Trusting", "damaged.py"), "damage").to_json()
+
+
+def test_damage_that_goes_unnoticed_is_a_finding(document: dict[str, Any]) -> None:
+    """At the line that read the damaged bytes, with as few operations as it takes."""
+    (finding,) = document["findings"]
+    assert (finding["kind"], finding["claim"], finding["scenario"]) == ("silent_corruption", "corruption", "damage")
+    assert finding["call_site"]["function"] == "Trusting.snapshot"
+    assert len(finding["operations"]) == 3
+    assert document["evidence"][-1]["faults_fired"] > 10
+
+
+def test_a_finding_by_damage_happens_again(
+    document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the certificate alone; the damaged directory is there to look into."""
+    file, name = tmp_path / "c.json", document["findings"][0]["id"]
+    file.write_text(json.dumps(document))
+    result = replay(file, name, tmp_path / "state", Options(jobs=1, time_limit_s=LIMIT_S))
+    assert result.again and result.seen.startswith("silent_corruption: ")
+    assert (tmp_path / "state" / "pairs").exists()
+
+
+def test_a_damaged_counterexample_is_told(document: dict[str, Any], tmp_path: Path) -> None:
+    finding = document["findings"][0]
+    example = finding["counterexample"]
+    for edited in ({**example, "engine": "steam"}, {**example, "fault": 3, "seed": "x"}, {"engine": "damage"}):
+        file = tmp_path / "c.json"
+        file.write_text(json.dumps({**document, "findings": [{**finding, "counterexample": edited}]}))
+        with pytest.raises(UsageError, match=r"is damaged|does not name an adapter"):
+            replay(file, finding["id"], tmp_path / "state", Options(jobs=1, time_limit_s=LIMIT_S))
+
+
+def test_a_store_that_reports_damage_is_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_runs(monkeypatch)
+    certificate = certified(spec("Checking", "damaged.py"), "damage", "rollback")
+    assert verdicts(certificate) == {"corruption": Verdict.PASS}
+    assert certificate.findings == ()
