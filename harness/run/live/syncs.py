@@ -241,23 +241,40 @@ def _failed(event: IoEvent, synced: Synced) -> IoEvent:
     return dataclasses.replace(event, effects=tuple(FailedSync(inode, synced.reverted) for inode in inodes))
 
 
-def repaired(trace: Trace) -> Trace:
-    """The same trace with every sync having worked, but for those after which the file fell back."""
+def repaired(trace: Trace, only: int = -1) -> Trace:
+    """The same trace with every sync having worked, but for those after which the file fell back.
+
+    With `only` just the sync of that event has worked, whatever came of its failure; the others failed as they did.
+    """
     directories = {number for number, node in trace.base.nodes.items() if node.kind is InodeKind.DIRECTORY}
     events = []
-    for event in trace.events:
+    for place, event in enumerate(trace.events):
         made = (item for item in event.effects if isinstance(item, NewInode))
         directories.update(item.inode for item in made if item.kind is InodeKind.DIRECTORY)
-        events.append(dataclasses.replace(event, effects=tuple(_worked(item, directories) for item in event.effects)))
+        if only in (-1, place):
+            worked = tuple(_worked(item, directories, fallen=only >= 0) for item in event.effects)
+            event = dataclasses.replace(event, effects=worked)
+        events.append(event)
     return dataclasses.replace(trace, events=tuple(events))
 
 
-def _worked(effect: Any, directories: set[int]) -> Any:
-    if not isinstance(effect, FailedSync) or effect.reverted is not None:
+def _worked(effect: Any, directories: set[int], *, fallen: bool) -> Any:
+    if not isinstance(effect, FailedSync) or (effect.reverted is not None and not fallen):
         return effect
     if effect.inode in directories:
         return SyncDirectory(effect.inode)
     return SyncFile(effect.inode, entries=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A crash state that is not right: its content, its key, and the event after which the power failed."""
+
+    violation: Violation
+    image: Image
+    model: PersistenceModel
+    key: int
+    event: int
 
 
 # --- the engine ---------------------------------------------------------------------------------
@@ -309,11 +326,20 @@ class SyncsEngine:
         found = self._first_violation(taken, failure)
         if found is None:
             return Trial(len(gate.fired), struck=struck, promise=self.promise)
-        violation, image, model = found
+        exhibit = self._exhibit(fault, taken, found.violation, found.image)
+        site = self._culprit(taken, failed, found).site
+        return Trial(len(gate.fired), found.violation, site, exhibit, struck, self.promise, (found.model.name,))
+
+    def _culprit(self, taken: Taken, failed: list[Synced], found: Wrong) -> Synced:
+        """The failed sync to name: the first one without whose failure the state could not have come about."""
+        places = [number for number, event in enumerate(taken.trace.events) if _has_failed(event) and not _is_lie(event)]
+        if len(places) == len(failed):
+            for place, item in zip(places, failed, strict=True):
+                if place <= found.event and self._is_new(taken, found, only=place):
+                    return item
         silent = [item for item in failed if item.operation in taken.swallowed]
-        site = next((item for item in failed if item.operation in violation.operations), (*silent, *failed)[0]).site
-        exhibit = self._exhibit(fault, taken, violation, image)
-        return Trial(len(gate.fired), violation, site, exhibit, struck, self.promise, (model.name,))
+        concerned = (item for item in failed if item.operation in found.violation.operations)
+        return next(concerned, (*silent, *failed)[0])
 
     def ended(self, fault: SyncFault, violation: Violation) -> Trial:
         exhibit = self._exhibit(fault, None, violation, None)
@@ -321,15 +347,17 @@ class SyncsEngine:
 
     # --- crashes after the failure -----------------------------------------------------------------
 
-    def _first_violation(self, taken: Taken, failure: int) -> tuple[Violation, Image, PersistenceModel] | None:
+    def _first_violation(self, taken: Taken, failure: int) -> Wrong | None:
         """The first crash state after the event `failure` that is not right, and would be if the syncs had worked."""
         accounts = Accounts(taken, self._promise())
         for model in self.models:
             left = _STATES
             for state in Enumerator(taken.trace, model, seed=self.bench.seed, limits=_LIMITS, first_event=failure):
                 violation = self._judged(state, accounts)
-                if violation is not None and (failure < 0 or self._is_new(taken, model, state)):
-                    return violation, state.image(), model
+                if violation is not None:
+                    wrong = Wrong(violation, state.image(), model, state.key, state.event)
+                    if failure < 0 or self._is_new(taken, wrong):
+                        return wrong
                 left -= 1
                 if not left:
                     break
@@ -345,9 +373,10 @@ class SyncsEngine:
             return Violation(recovery.problem, recovery.detail)
         return judge_shown(self.model, ledger, recovery.recovered, oracle.answer)
 
-    def _is_new(self, taken: Taken, model: PersistenceModel, wrong: CrashState) -> bool:
-        """Whether the state could not have come about if the failed syncs had worked."""
-        states = Enumerator(repaired(taken.trace), model, seed=self.bench.seed, limits=_LIMITS, first_event=wrong.event)
+    def _is_new(self, taken: Taken, wrong: Wrong, only: int = -1) -> bool:
+        """Whether the state could not have come about if the failed syncs, or `only` that one, had worked."""
+        trace = repaired(taken.trace, only)
+        states = Enumerator(trace, wrong.model, seed=self.bench.seed, limits=_LIMITS, first_event=wrong.event)
         return all(state.key != wrong.key for state in states if state.event == wrong.event)
 
     def _promise(self) -> str:
