@@ -77,7 +77,7 @@ class EngineKind:
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True),
-    "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True),
+    "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True, cost=2),
     "failing-syncs": EngineKind(
         SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True
     ),
