@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import detection, enumeration, growth, judged, memory, recording
+from benchmarks import detection, enumeration, growth, judged, kills, memory, recording
 from benchmarks.table import Table
 
 
@@ -43,6 +43,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         "what recording costs a store",
         lambda: recording.run(recording.FULL),
         lambda: recording.run(recording.QUICK),
+    ),
+    "kills": Benchmark(
+        "how many writers are killed and judged in a second",
+        lambda: kills.run(kills.FULL),
+        lambda: kills.run(kills.QUICK),
     ),
     "detection": Benchmark(
         "how long a certification takes",

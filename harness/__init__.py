@@ -3,6 +3,9 @@
 This module is the public face: what adapters and stores' tests import.
 """
 
+import importlib
+from typing import Any
+
 from harness.core.contract import Contract
 from harness.core.errors import HarnessError, Unsupported, UsageError
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG, SequentialModel
@@ -23,6 +26,13 @@ from harness.core.persistence import PRESETS, PersistenceModel
 from harness.core.verdict import Verdict
 
 __version__ = "0.1.0"
+
+
+def state_machine(adapter: Any, *, faults: tuple[str, ...] | None = None, seed: int = 0) -> Any:
+    """A Hypothesis `RuleBasedStateMachine` over `adapter`, see `harness.testing.state_machine`; needs Hypothesis."""
+    made: Any = importlib.import_module("harness.testing")
+    return made.state_machine(adapter, faults=faults, seed=seed)
+
 
 __all__ = [
     "DOCUMENT",
@@ -48,4 +58,5 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "state_machine",
 ]

@@ -162,6 +162,12 @@ _NOT_REPRODUCIBLE = (
     *("fault_coverage", "coverage"),
 )
 
+#: Fields of evidence that are not the same twice where real races or a real clock decide.
+_OF_CHANCE = (
+    *("states_generated", "states_distinct", "states_judged", "exhausted", "faults_fired"),
+    *("crash_points", "bounds", "reasons"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -194,8 +200,9 @@ class Certificate:
     def reproducible(self) -> dict[str, Any]:
         """The part that the same seed, store and version give again.
 
-        Without times and environment, and without what a store may draw from the clock or at random:
-        names of temporary files in a story, time stamps in contents, the path of the adapter.
+        Without times and environment, without counts that a clock or a race decides, and without what a store may draw
+        from the clock or at random: names of temporary files in a story, time stamps in contents, the path of the
+        adapter.
         """
         document = self._document()
         for name in _NOT_REPRODUCIBLE:
@@ -203,6 +210,10 @@ class Certificate:
         for finding in document["findings"]:
             for name in ("story", "counterexample", "summary", "replay"):
                 finding.pop(name)
+        for row in document["evidence"]:
+            if not row["deterministic"]:  # what a clock or a race decides is not the same twice
+                for name in _OF_CHANCE:
+                    row.pop(name)
         return _without_times(document)  # type: ignore[no-any-return]
 
     def digest(self) -> str:

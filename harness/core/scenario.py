@@ -15,7 +15,8 @@ class Scenario:
     `family` names the workloads ("short", "long", "large"). `during_recovery` says that the
     crash happens while the store recovers from another one. `minimum_operations` is what a
     workload must acknowledge for its evidence to mean anything. `engine` is what injects the faults: "crash" for the
-    crash states of recorded traces, else the name of an engine of live faults.
+    crash states of recorded traces, else the name of an engine of live faults. `instead` are claims to try, in turn,
+    where `claim` is not promised. Live faults are tried on at most `most_workloads`, 0 for as many as the profile says.
     """
 
     name: str
@@ -26,3 +27,5 @@ class Scenario:
     during_recovery: bool = False
     minimum_operations: int = 1
     engine: str = CRASH_ENGINE
+    instead: tuple[str, ...] = ()
+    most_workloads: int = 0

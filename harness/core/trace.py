@@ -123,6 +123,18 @@ class SyncAll:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedSync:
+    """fsync or fdatasync of `inode` that did not reach the disk: what was pending is not durable, and counts as clean.
+
+    So no later sync writes it, unless its page is written to again (Rebello et al., ATC 2020). Where the file system
+    falls back to what was last synced, `reverted` is the content that the file has from now on, durably.
+    """
+
+    inode: int
+    reverted: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SetMode:
     """chmod: taken as done at once; permissions are no subject of the persistence models."""
 
@@ -149,6 +161,7 @@ Effect = (
     | SyncRange
     | SyncDirectory
     | SyncAll
+    | FailedSync
     | SetMode
     | SetTimes
 )

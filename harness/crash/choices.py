@@ -75,6 +75,8 @@ class _Walk:
         listed = torn_masks(item.full.bit_length(), self.file.model.torn)
         if self.file.model.torn in (Torn.PAGE, Torn.SECTOR):
             listed = (item.full & ~blocked, *listed)
+        if item.clean:
+            listed = (*listed, item.full & ~item.clean & ~blocked)
         return [mask for mask in dict.fromkeys(listed) if not mask & blocked and not forced & ~mask]
 
     def _blocked(self, item: WriteItem, kept: tuple[int, ...]) -> int:

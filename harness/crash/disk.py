@@ -15,6 +15,7 @@ from harness.core.trace import (
     ROOT,
     AddEntry,
     Effect,
+    FailedSync,
     Image,
     InodeKind,
     NewInode,
@@ -166,6 +167,12 @@ class Disk:
             self.files[inode].sync()
         self._synced()
 
+    def _fail_sync(self, effect: FailedSync, event: int, time_ns: int, operation: int) -> None:
+        """A directory's entries stay as they were; what is pending of a file counts as written."""
+        if effect.inode in self.files:
+            self.files[effect.inode].fail_sync(effect.reverted, time_ns)
+        self._synced()
+
     def _synced(self) -> None:
         self.durable_version += 1
         self.pending = {inode for inode in self.pending if inode in self.files and self.files[inode].items}
@@ -253,4 +260,5 @@ _METHODS: dict[type[Effect], Callable[[Disk, Any, int, int, int], None]] = {
     SyncRange: Disk._sync_range,
     SyncDirectory: Disk._sync_directory,
     SyncAll: Disk._sync_all,
+    FailedSync: Disk._fail_sync,
 }

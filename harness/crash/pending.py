@@ -33,7 +33,10 @@ NEVER = 1 << 60
 
 @dataclass(slots=True)
 class WriteItem:
-    """Bytes written and not synced; `first` is the number of the first unit, `full` has a bit for each unit."""
+    """Bytes written and not synced; `first` is the number of the first unit, `full` has a bit for each unit.
+
+    `clean` are the units that count as written since a sync that failed: no sync makes them durable.
+    """
 
     event: int
     time_ns: int
@@ -42,6 +45,7 @@ class WriteItem:
     first: int
     full: int
     forced: int = 0
+    clean: int = 0
 
     @property
     def end(self) -> int:
@@ -180,6 +184,7 @@ class FileState:
             return
         first = offset // self.unit
         units = (offset + len(data) - 1) // self.unit - first + 1
+        self._dirty_again(offset, offset + len(data))
         self.items.append(WriteItem(event, time_ns, offset, data, first, (1 << units) - 1))
         self._grow(event, time_ns, offset + len(data))
         self._touch()
@@ -204,14 +209,36 @@ class FileState:
             self.items.append(SizeItem(event, time_ns, step, truncates=False, tail=tail))
             self.size = step
 
+    def _dirty_again(self, start: int, end: int) -> None:
+        """The pages of these bytes will be written as a whole by the next sync."""
+        first, last = start // PAGE_BYTES * PAGE_BYTES // self.unit, -(-end // PAGE_BYTES) * PAGE_BYTES // self.unit
+        for item in self.items:
+            if isinstance(item, WriteItem) and item.clean:
+                item.clean &= ~shift((1 << (last - first)) - 1, first - item.first)
+
     # --- what a sync does ----------------------------------------------------------------
 
     def sync(self, before: int = NEVER) -> None:
         """Items of events before `before` are durable."""
         for item in self.items:
             if item.event < before:
-                item.forced = item.full if isinstance(item, WriteItem) else True
+                item.forced = item.forced | item.full & ~item.clean if isinstance(item, WriteItem) else True
         self._fold()
+
+    def fail_sync(self, reverted: bytes | None, time_ns: int) -> None:
+        """A sync failed: what is pending counts as clean; or the file holds what was last synced, `reverted`."""
+        if reverted is None:
+            for item in self.items:
+                if isinstance(item, WriteItem):
+                    item.clean = item.full & ~item.forced
+        else:
+            self.items = []
+            self.size = len(reverted)
+            self.base = bytearray(reverted)
+            self.base_keys = page_keys(reverted, 0)
+            self.key = sum(self.base_keys)
+            self.base_mtime_ns = time_ns
+        self.version += 1
 
     def force(self, durable: Choice) -> None:
         """What is in `durable`, a legal choice, is durable."""
@@ -347,4 +374,4 @@ def mask_needed(items: list[Item], write: int, step: int, unit: int) -> int:
     issued, step_item = items[write], items[step]
     assert isinstance(issued, WriteItem) and isinstance(step_item, SizeItem)
     cuts = (item.size for item in items[write + 1 : step] if isinstance(item, SizeItem) and item.truncates)
-    return mask_below(issued, min((step_item.size, *cuts)), unit)
+    return mask_below(issued, min((step_item.size, *cuts)), unit) & ~issued.clean

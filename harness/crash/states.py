@@ -20,6 +20,7 @@ from harness.core.persistence import PAGE_BYTES, Overwrite, PersistenceModel, Su
 from harness.core.trace import (
     AddEntry,
     Effect,
+    FailedSync,
     Image,
     InodeKind,
     IoEvent,
@@ -156,7 +157,8 @@ class CrashState:
 class Enumerator:
     """Yields the distinct crash states of `trace` under `model`, counting as it goes.
 
-    `start` is what the client knew before the first event. States in `seen` are not yielded again;
+    `start` is what the client knew before the first event. Crashes before `first_event` are left out.
+    States in `seen` are not yielded again;
     it may be shared, for a crash during recovery leads to states that the first crash led to as well.
     """
 
@@ -169,8 +171,10 @@ class Enumerator:
         limits: Limits | None = None,
         start: Knowledge | None = None,
         seen: set[tuple[int, int, int, int]] | None = None,
+        first_event: int = -1,
     ) -> None:
         self.trace = trace
+        self.first_event = first_event
         self.model = model
         self.seed = seed
         self.limits = limits or Limits()
@@ -246,7 +250,7 @@ class Enumerator:
     # --- the states of one point ---------------------------------------------------------
 
     def _states(self, phase: Phase, point: _Point) -> Iterator[CrashState]:
-        if point.skip:
+        if point.skip or point.event < self.first_event:
             return
         disk = point.disk
         pending = len(disk.entry_ops) + sum(len(disk.files[inode].items) for inode in disk.pending)
@@ -360,7 +364,7 @@ class Enumerator:
 
 
 #: Effects after which there is a crash point; and those after which the maximum loss is another one.
-_CHANGES = frozenset((WriteData, SetSize, AddEntry, RemoveEntry, RenameEntry))
+_CHANGES = frozenset((WriteData, SetSize, AddEntry, RemoveEntry, RenameEntry, FailedSync))
 _SYNCS = frozenset((SyncFile, SyncRange, SyncDirectory, SyncAll))
 
 #: A combination of names with the variants of the files that they show.

@@ -88,6 +88,12 @@ def content_at(image: Image, path: str) -> bytes | None:
 # --- which damages ------------------------------------------------------------------------------
 
 
+def damages(file: Versions, seed: int) -> Iterator[Damage]:
+    """All damages of one file."""
+    yield from telling_damages(file, seed)
+    yield from damages_everywhere(file, seed)
+
+
 def telling_damages(file: Versions, seed: int) -> Iterator[Damage]:
     """The damages of one file that differ most from each other, the rarer kinds first.
 

@@ -48,11 +48,15 @@ class Oracle:
         failed: Iterable[int] = (),
         *,
         start: Any = None,
+        starts: Iterable[Any] = (),
     ) -> None:
+        """`start` is the state before the first operation, if not the initial one; `starts` are several, of which it
+        was one."""
         self.model = model
         self.operations = operations
         self.failed = frozenset(failed)
-        self.states: list[list[Any]] = [[model.initial() if start is None else start]]
+        possible = distinct(model, list(starts))[:BRANCH_LIMIT]
+        self.states: list[list[Any]] = [possible or [model.initial() if start is None else start]]
         for index, operation in enumerate(operations):
             self.states.append(self._after(index, operation))
         self._index = self._indexed()
@@ -63,7 +67,7 @@ class Oracle:
         after = [self.model.step(state, operation)[0] for state in before]
         if index in self.failed:
             after = [*before, *after]
-        return _distinct(self.model, after)[:BRANCH_LIMIT]
+        return distinct(self.model, after)[:BRANCH_LIMIT]
 
     def _indexed(self) -> dict[Any, list[int]] | None:
         if not any(self.model is model for model in (KEY_VALUE, DOCUMENT, LOG)):
@@ -115,7 +119,8 @@ class Oracle:
         return states
 
 
-def _distinct(model: SequentialModel, states: list[Any]) -> list[Any]:
+def distinct(model: SequentialModel, states: list[Any]) -> list[Any]:
+    """Each state once, in the order of their first appearance."""
     distinct: list[Any] = []
     for state in states:
         if not any(state is other or _same(state, other) for other in distinct):

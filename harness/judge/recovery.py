@@ -15,7 +15,8 @@ class Recovery:
 
     `problem` is the kind of a finding that does not depend on what was promised ("" if none).
     `recovered` is what the first reading gave, `matches` the numbers of operations after which
-    a correct store could show it. `wrote` tells whether recovery changed the directory.
+    a correct store could show it. `wrote` tells whether recovery changed the directory, `raised` whether the problem is
+    an exception.
     """
 
     problem: str = ""
@@ -23,6 +24,7 @@ class Recovery:
     recovered: Any = None
     matches: tuple[int, ...] = ()
     wrote: bool = False
+    raised: bool = False
 
 
 def judge(oracle: Oracle, recovery: Recovery, admissible: Window) -> Violation | None:

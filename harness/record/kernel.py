@@ -4,13 +4,15 @@ A recorder sits above this, and a fault injector below it: a call that the injec
 carries out before it fails looks to the recorder as if the operating system had done so. What the harness
 itself calls goes past it (`originals`).
 
-`engage` puts a gate between. The gate is asked about every call of the store, also those that only read, and either
-lets it through or does something else in its place; `disengage` takes it out again. Calls that read are only patched
-by `install(reading=True)`, because a store that is merely recorded should not pay for them.
+`engage` puts a gate between, until its block ends. The gate is asked about every call of the store, also those that
+only read, and either lets it through or does something else in its place. There may be several: the one engaged first
+is asked first, and what it lets through goes to the next. Calls that read are only patched by `install(reading=True)`,
+because a store that is merely recorded should not pay for them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,8 +62,9 @@ class Call:
     """One call of the store, before it is made.
 
     `name` is the function's; those of file objects begin with "file_". `paths` are absolute, `descriptor` is -1 where
-    there is none. `flags` are those of an open. `position` is the file offset for reads and writes that name one,
-    -1 for those at the descriptor's own position; `size_bytes` what is to be read or written, -1 for "up to the end".
+    there is none. `flags` are those of an open, or the operation of a lock. `position` is the file offset for reads
+    and writes that name one, -1 for those at the descriptor's own position; `size_bytes` what is to be read or
+    written, -1 for "up to the end".
     """
 
     name: str
@@ -100,7 +103,7 @@ def _real_functions() -> dict[str, Any]:
 
 # The names of this module are the functions that patched calls end in: the real ones while no gate is engaged.
 globals().update(_real_functions())
-_gate: list[Gate] = []
+_gates: list[Gate] = []
 
 
 def __getattr__(name: str) -> Any:
@@ -109,20 +112,21 @@ def __getattr__(name: str) -> Any:
 
 def engaged() -> bool:
     """Whether a gate is between."""
-    return bool(_gate)
+    return bool(_gates)
 
 
 @contextmanager
 def engage(gate: Gate) -> Iterator[None]:
-    """Ask `gate` about every call in this process, until the block ends."""
-    assert not _gate, "one gate at a time"
-    _gate.append(gate)
-    globals().update({name: _gated(name) for name in _real_functions()})
+    """Ask `gate` about every call in this process, until the block ends; after those that are engaged already."""
+    _gates.append(gate)
+    if len(_gates) == 1:
+        globals().update({name: _gated(name) for name in _real_functions()})
     try:
         yield
     finally:
-        _gate.clear()
-        globals().update(_real_functions())
+        _gates[:] = [other for other in _gates if other is not gate]
+        if not _gates:
+            globals().update(_real_functions())
 
 
 def _gated(name: str) -> Callable[..., Any]:
@@ -132,12 +136,25 @@ def _gated(name: str) -> Callable[..., Any]:
     describe = _described_descriptor if name in _BY_DESCRIPTOR else _described_path
 
     def gated(*arguments: Any, **keywords: Any) -> Any:
-        gate = _gate[-1] if _gate else None
-        if gate is None:  # another thread was on its way here when the gate was taken out
+        if not _gates:  # another thread was on its way here when the last gate was taken out
             return getattr(real, name)(*arguments, **keywords)
-        return gate(describe(name, group, arguments, keywords), _maker(name, arguments, keywords))
+        return _asked(0, describe(name, group, arguments, keywords), _maker(name, arguments, keywords))
 
     return gated
+
+
+def _asked(place: int, call: Call, make: Callable[..., Any]) -> Any:
+    """Ask the gate at `place`; what it lets through goes to the next, also to one that it has engaged just now."""
+    if place >= len(_gates):
+        return make()
+
+    def pass_on(size_bytes: int | None = None) -> Any:
+        if size_bytes is None:
+            return _asked(place + 1, call, make)
+        shorter = dataclasses.replace(call, size_bytes=size_bytes)
+        return _asked(place + 1, shorter, lambda size=None: make(size_bytes if size is None else size))
+
+    return _gates[place](call, pass_on)
 
 
 def _maker(name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Callable[..., Any]:
@@ -157,7 +174,8 @@ def _described_descriptor(name: str, group: str, arguments: tuple[Any, ...], key
     if group in (READ, WRITE):
         size = _extent(name, arguments[1] if len(arguments) > 1 else b"")
         position = arguments[2] if name.startswith("p") and len(arguments) > 2 else -1
-    return Call(name, group, descriptor, position=position, size_bytes=size)
+    flags = arguments[1] if group == LOCK and len(arguments) > 1 else 0
+    return Call(name, group, descriptor, flags=flags, position=position, size_bytes=size)
 
 
 def _described_path(name: str, group: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call:

@@ -26,6 +26,7 @@ LINK = 8  # parent, name, number
 ARRIVE = 9  # parent, name, number, arrivals, verb
 MODE = 10  # number, mode
 TIMES = 11  # number, mtime_ns
+FAILED_SYNC = 13  # number, text
 NOTE = 12  # text: a call that failed, or that an image does not show
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from harness.core.trace import (
     AddEntry,
     Effect,
+    FailedSync,
     Image,
     InodeKind,
     NewInode,
@@ -86,6 +87,9 @@ def _apply(disk: _Disk, effect: Effect, time_ns: int) -> None:
         case SetSize(inode, size):
             _resize(disk.content(inode), size)
             disk.times[inode] = time_ns
+        case FailedSync(inode, reverted):
+            if reverted is not None:
+                disk.content(inode)[:] = reverted
         case NewInode(inode, kind, mode, target):
             disk.nodes[inode] = Node(kind, mode=mode, mtime_ns=time_ns, target=target)
         case SetMode(inode, mode):

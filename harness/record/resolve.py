@@ -14,6 +14,7 @@ from harness.core.trace import (
     ROOT,
     AddEntry,
     Effect,
+    FailedSync,
     Image,
     InodeKind,
     IoEvent,
@@ -94,6 +95,7 @@ class Resolver:
             log.SIZE: self._size,
             log.SYNC: self._sync,
             log.SYNC_ALL: self._sync_all,
+            log.FAILED_SYNC: self._failed_sync,
             log.CREATE: self._create,
             log.REMOVE: self._remove,
             log.RENAME: self._rename,
@@ -148,6 +150,9 @@ class Resolver:
             # fdatasync too: the entries are what a directory has for data
             return (SyncDirectory(number),), path
         return self._on(number, SyncFile(number, entries)), path
+
+    def _failed_sync(self, number: int, text: str) -> tuple[tuple[Effect, ...], str]:
+        return self._on(number, FailedSync(number)), f"{self._names.path(number)}: {text}"
 
     def _sync_all(self) -> tuple[tuple[Effect, ...], str]:
         for number, effects in self._outside.items():

@@ -339,7 +339,7 @@ class Session:
                 try:
                     result = do(*arguments)
                 except BaseException as error:
-                    self._failed(call, handle, error)
+                    self.log.append((log.FAILED_SYNC, call, *self.stamp(), handle[0], type(error).__name__))
                     raise
                 self.log.append((log.SYNC, call, *self.stamp(), handle[0], entries))
                 return result

@@ -163,8 +163,8 @@ class Run:
     def _record(self, made: Workloads) -> None:
         families = [name for name in _FAMILIES if any(item.family == name for item in self.all_scenarios)]
         todo = [(name, workload) for name in families for workload in made.family(name)]
-        if not self.plans:
-            todo = todo[:1]  # nothing to crash, but the adapter must be able to run
+        if not self.plans:  # nothing to crash, but the adapter must be able to run
+            todo = (todo or [("short", workload) for workload in made.short])[:1]
         self.progress.phase("recording", len(todo))
         recorded = self.campaign.record([workload for _, workload in todo])
         if all(item.operations == item.raised for item in recorded):
@@ -272,7 +272,7 @@ class Run:
             for found in series.found
         ]
         struck = live.tell(cases, told)
-        self.notes.extend((*telling.notes, *live.notes))
+        self.notes.extend((*telling.notes, *live.notes, *self.live.notes))
         return (*told, *struck)
 
     # --- judged again --------------------------------------------------------------------
@@ -355,7 +355,8 @@ class Run:
     def _not_exercised(self) -> tuple[str, ...]:
         missing = [] if self.campaign.private else [f"equal paths in recording and recovery: {self.campaign.refusal}"]
         if not CAN_FORK:
-            missing.append("crashes during recovery, and a process for each recording: this system has no fork(2)")
+            left_out = "crashes during recovery, killed writers, and a process for each recording"
+            missing.append(f"{left_out}: this system has no fork(2)")
         claims = {plan.claim for plan in self.plans}
         for scenario in self.scenarios:
             if scenario.claim in claims and not self.families[scenario.family].workloads:
@@ -363,7 +364,7 @@ class Run:
                 if scenario.family == "large" and not self.options.budget.extent.large:
                     absent = f"not part of the profile {self.options.profile}"
                 missing.append(f"{scenario.name}: {absent}")
-        return tuple(missing)
+        return (*missing, *self.live.not_exercised)
 
 
 # --- values ----------------------------------------------------------------------------------

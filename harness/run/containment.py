@@ -15,12 +15,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import hashlib
 import os
 import resource
 import signal
 import sys
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -40,6 +42,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_LIMIT_S = 5.0
 _PAUSE_S = 0.005
+_FAMILY_LETTERS = 16
 #: Words of a variable that name a test tool: tox sets `TOX_ENV_NAME`, and `__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI` too.
 _FOREIGN_WORDS = frozenset({"PYTEST", "HYPOTHESIS", "TOX", "HARNESS", "DURABILITY"})
 
@@ -189,6 +192,30 @@ def kill_tree(process: subprocess.Popen[bytes], marker: str) -> None:
         process.wait(_KILL_LIMIT_S)
         _reap(killed)
     kill_orphans(process.pid, marker)
+
+
+def new_marker(directory: str) -> str:
+    """A marker for a worker of the run that has `directory`; the next start finds by it what a killed run left."""
+    return _family(directory) + uuid.uuid4().hex[:_FAMILY_LETTERS]
+
+
+def _family(directory: str) -> str:
+    return hashlib.sha256(directory.encode()).hexdigest()[:_FAMILY_LETTERS]
+
+
+def kill_family(directory: str) -> None:
+    """Kill every process that descends from a worker of the run that had `directory`; the run itself is dead.
+
+    What a store starts outlives its worker where nobody is left to end it: it may have left the session, and lives
+    on until it ends by itself.
+    """
+    _reap(_kill_until_none(functools.partial(_of_family, _family(directory))))
+
+
+def _of_family(family: str) -> list[psutil.Process]:
+    import psutil
+
+    return [process for process in psutil.process_iter() if (_environment_marker(process) or "").startswith(family)]
 
 
 def kill_orphans(session: int, marker: str) -> None:

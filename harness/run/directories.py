@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import HarnessFault
+from harness.run import containment
 
 MEMORY_FILE_SYSTEM = Path("/dev/shm")
 ENOUGH_BYTES = 256 * 2**20
@@ -86,7 +87,7 @@ def run_directory(base: Path | None = None) -> Iterator[Path]:
 
 
 def sweep() -> list[Path]:
-    """Remove the run directories of owners that died, and return them.
+    """Remove the run directories of owners that died, and return them; end what their stores have left running.
 
     What cannot be removed keeps its claim, and the next sweep tries again.
     """
@@ -106,6 +107,8 @@ def _sweep_claim(registry: int, name: str) -> Path | None:
     try:
         if not stat.S_ISREG(os.fstat(claim).st_mode) or not _lock(claim):
             return None
+        if (path := _read(claim).get("path")) is not None:
+            containment.kill_family(str(path))
         return _release(registry, claim, name)
     finally:
         os.close(claim)

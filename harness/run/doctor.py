@@ -11,6 +11,7 @@ from harness.run import namespaces
 from harness.run.containment import CAN_FORK
 from harness.run.directories import memory_directory
 from harness.run.environment import tool
+from harness.run.live.hunting import without_hypothesis
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,12 @@ def checks() -> list[Check]:
             CAN_FORK,
             "available" if CAN_FORK else "missing",
             "recordings share a process, recoveries are not crashed in turn, and no writer is killed",
+        ),
+        Check(
+            "Hypothesis",
+            not without_hypothesis(),
+            without_hypothesis() or "installed",
+            "the scenarios machine-* are left out",
         ),
         _program("strace", "a recorder for system calls (not part of this version) could not be used"),
         _program("fusermount3", "a FUSE recorder (not part of this version) could not be used"),

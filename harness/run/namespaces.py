@@ -29,6 +29,9 @@ from pathlib import Path
 from harness.run.containment import CAN_FORK, fresh_interpreter
 
 PAGE_BYTES = 4096
+#: A file system up to this size is there to be filled, so it has few inodes too.
+SMALL_BYTES = 16 * 2**20
+SMALL_INODES = 256
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -117,7 +120,8 @@ def _enter(path: Path, size_bytes: int) -> str | None:
 
 
 def _mount(path: Path, size_bytes: int) -> str | None:
-    options = f"size={max(size_bytes, PAGE_BYTES)},mode=0700".encode()  # size=0 would be no limit
+    inodes = f",nr_inodes={SMALL_INODES}" if size_bytes <= SMALL_BYTES else ""
+    options = f"size={max(size_bytes, PAGE_BYTES)}{inodes},mode=0700".encode()  # size=0 would be no limit
     flags = ctypes.c_ulong(_MS_NOSUID | _MS_NODEV)
     return _call("mount", b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None) or _call(
         "mount", b"tmpfs", os.fsencode(path), b"tmpfs", flags, options

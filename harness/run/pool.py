@@ -23,7 +23,6 @@ import socket
 import subprocess
 import tempfile
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -83,6 +82,7 @@ class Pool:
         self, setup: Setup, size: int, time_limit_s: float, *, between_limit_s: float = BETWEEN_LIMIT_S
     ) -> None:
         self._setup = pickle.dumps(setup)
+        self._directory = os.path.dirname(setup.directory)  # that of the run
         self._memory_bytes = setup.memory_bytes
         self._size = size
         self._time_limit_s = time_limit_s
@@ -147,7 +147,7 @@ class Pool:
             if worker.is_alive():
                 return worker
             self._discard(worker)  # what a store left behind in it has ended it since
-        worker = _Worker(self._setup)
+        worker = _Worker(self._setup, self._directory)
         self._workers.append(worker)
         self._selector.register(worker.channel, selectors.EVENT_READ, worker)
         return worker
@@ -259,8 +259,8 @@ class _Ended:
 
 
 class _Worker:
-    def __init__(self, setup: bytes) -> None:
-        self._marker = uuid.uuid4().hex
+    def __init__(self, setup: bytes, directory: str) -> None:
+        self._marker = containment.new_marker(directory)
         self._outgoing = bytearray()
         self._incoming = bytearray()
         self._at_end = False

@@ -7,10 +7,17 @@ Every open gets a fresh adapter.
 
 from __future__ import annotations
 
+# That of `signal` makes an enumeration of each handler, which takes longer.
+import _signal  # type: ignore[import-not-found]
 import copy
 import itertools
+import locale
 import os
 import pickle
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -126,6 +133,10 @@ class TolerantModel:
         return list(self.model.example_operations(random, count))
 
 
+def is_built_in(model: Any) -> bool:
+    return any(model is built_in for built_in in BUILT_IN_MODELS)
+
+
 def oracle_of(adapter: Any, trace: Trace) -> Oracle:
     """The oracle for what a client did in `trace`."""
     built_in = any(adapter.model is model for model in BUILT_IN_MODELS)
@@ -148,12 +159,13 @@ class Recoverer:
         try:
             recovered, wrote = self._first()
         except StoreFailed as failure:
-            return Recovery("cannot_open", failure.sentence(), wrote=True)
+            return Recovery("cannot_open", failure.sentence(), wrote=True, raised=True)
         matches = oracle.matches(recovered)
         try:
             return self._second(oracle, spare, Recovery("", "", recovered, matches, wrote))
         except StoreFailed as failure:
-            return Recovery(kind_of_failure(failure.step), failure.sentence(), recovered, matches, wrote)
+            kind = kind_of_failure(failure.step)
+            return Recovery(kind, failure.sentence(), recovered, matches, wrote, raised=True)
 
     def read(self) -> Any:
         """Open, read and close once. Raises `StoreFailed`."""
@@ -267,23 +279,65 @@ def _same(oracle: Oracle, first: Recovery, again: Any) -> bool:
     return bool(again == first.recovered)
 
 
+_SIGNALS = tuple(sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})))
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a store may change in its process and the next one would notice: working directory and umask."""
+    """What a store may change in its process and the next one would notice: working directory, umask, environment,
+    time zone, locale, signal handlers, interval timers, the recursion limit."""
 
     directory: str
     mask: int
+    environment: dict[Any, Any]
+    locale_name: str
+    handlers: tuple[Any, ...]
+    recursion_limit: int
 
     @classmethod
     def now(cls) -> Self:
         mask = os.umask(0o077)
         os.umask(mask)
-        return cls(_working_directory() or "/", mask)
+        return cls(
+            _working_directory() or "/",
+            mask,
+            dict(_environment()),
+            locale.setlocale(locale.LC_ALL),
+            tuple(map(_signal.getsignal, _SIGNALS)),
+            sys.getrecursionlimit(),
+        )
 
     def restore(self) -> None:
         if _working_directory() != self.directory:
             os.chdir(self.directory)
         os.umask(self.mask)
+        if _environment() != self.environment:
+            self._restore_environment()
+        if locale.setlocale(locale.LC_ALL) != self.locale_name:
+            locale.setlocale(locale.LC_ALL, self.locale_name)
+        if sys.getrecursionlimit() != self.recursion_limit:
+            sys.setrecursionlimit(self.recursion_limit)
+        if threading.current_thread() is threading.main_thread():
+            self._restore_signals()
+
+    def _restore_environment(self) -> None:
+        os.environb.clear()
+        os.environb.update(self.environment)
+        time.tzset()
+
+    def _restore_signals(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        now = tuple(map(_signal.getsignal, _SIGNALS))
+        if now != self.handlers:
+            for number, handler, other in zip(_SIGNALS, self.handlers, now, strict=True):
+                if handler is not None and other is not handler:  # None: not set by Python
+                    signal.signal(number, handler)
+
+
+def _environment() -> dict[Any, Any]:
+    """The environment as the bytes that it is made of: decoding all of it each time would take longer than the rest."""
+    data: dict[Any, Any] = getattr(os.environ, "_data", None) or dict(os.environb)
+    return data
 
 
 def _working_directory() -> str:

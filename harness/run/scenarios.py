@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from harness.core.errors import UsageError
 from harness.core.scenario import Scenario
-from scenarios import damage, power_loss, process_crash
+from scenarios import (
+    clocks,
+    damage,
+    failing_calls,
+    kills,
+    machine,
+    nemesis,
+    power_loss,
+    process_crash,
+    resources,
+)
 
 SCENARIOS: tuple[Scenario, ...] = (
     *process_crash.SCENARIOS,
     *power_loss.SCENARIOS,
+    *kills.SCENARIOS,
+    *nemesis.SCENARIOS,
     *damage.SCENARIOS,
+    *failing_calls.SCENARIOS,
+    *clocks.SCENARIOS,
+    *resources.SCENARIOS,
+    *machine.SCENARIOS,
 )
 
 

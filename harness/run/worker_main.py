@@ -224,10 +224,10 @@ class _Task:
 def main(channel_descriptor: int, board_descriptor: int, stacks_descriptor: int, parent: int) -> NoReturn:
     """Serve jobs until the parent closes the channel, then end with all children. Never returns."""
     containment.die_with_parent(parent)
-    stacks = _out_of_reach(stacks_descriptor)
+    stacks = out_of_reach(stacks_descriptor)
     faulthandler.enable(stacks)
     faulthandler.register(STACK_SIGNAL, stacks, all_threads=True)
-    channel = Channel(_out_of_reach(channel_descriptor))
+    channel = Channel(out_of_reach(channel_descriptor))
     board = Board(board_descriptor)
     os.close(board_descriptor)
     board.adopt()
@@ -240,7 +240,7 @@ def main(channel_descriptor: int, board_descriptor: int, stacks_descriptor: int,
     os._exit(0)
 
 
-def _out_of_reach(descriptor: int) -> int:
+def out_of_reach(descriptor: int) -> int:
     """A copy with a high number: daemons close, and stores reuse, the low ones."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     limit = _HIGHEST_DESCRIPTOR if soft == resource.RLIM_INFINITY else min(soft, _HIGHEST_DESCRIPTOR)

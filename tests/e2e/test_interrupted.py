@@ -6,6 +6,7 @@ The runs form one chain: each is interrupted further on than the one before, and
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -49,6 +50,8 @@ class Chain:
     """Runs with one report directory and one registry of run directories; all their processes carry a variable."""
 
     folder: Path
+    adapter: str = spec("NoSync", "honest.py")
+    scenarios: tuple[str, ...] = ("power-loss",)
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     directories: set[Path] = field(default_factory=set)
 
@@ -60,8 +63,9 @@ class Chain:
         temporary = self.folder / "temporary"
         temporary.mkdir(exist_ok=True)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary), VARIABLE: self.mark}
-        command = [sys.executable, "-m", "tests.stores.tiny", "certify", spec("NoSync", "honest.py")]
-        options = ["--profile", TINY.name, "--scenario", "power-loss", "--jobs", "1"]
+        command = [sys.executable, "-m", "tests.stores.tiny", "certify", self.adapter]
+        options = ["--profile", TINY.name, "--jobs", "1"]
+        options += [word for name in self.scenarios for word in ("--scenario", name)]
         return subprocess.Popen(
             [*command, *options, "--reports", str(self.reports), "--json", str(self.folder / "c.json"), *arguments],
             cwd=self.folder,
@@ -160,3 +164,32 @@ def test_interruptions_at_ten_moments_leave_nothing_behind_and_change_nothing(tm
     [journal] = one.reports.glob(".resume/*.journal")
     keys = [line.split(b'"')[1] for line in journal.read_bytes().splitlines()[1:]]
     assert len(keys) == len(set(keys)) == other.lines() - 1
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("store", ["Sound", "LeavesWriters"])
+def test_a_run_that_is_killed_while_it_kills_writers_leaves_nothing_behind(store: str, tmp_path: Path) -> None:
+    """No writer, running or stopped, nothing that a store had started, no mount; after the next start no directory."""
+    adapter = spec(store, "killed.py" if store == "LeavesWriters" else "honest.py")
+    chain = Chain(tmp_path, adapter, ("kills", "kills-at-random", "nemesis"))
+    mounts = Path("/proc/self/mounts").read_text()
+
+    for _ in range(3):
+        lines = chain.lines()
+        child = chain.start("--resume")
+        until(functools.partial(chain.reached, "lines", 1, lines), child)
+        directory = chain.directory()
+        child.kill()
+        child.communicate(timeout=DEADLINE_S)
+        assert child.returncode == -signal.SIGKILL
+        assert directory is not None
+        assert not any(path.exists() for path in chain.directories), "this start has swept what the last one left"
+        chain.directories.add(directory)
+    last = chain.start("--resume")
+    _, errors = last.communicate(timeout=DEADLINE_S)
+
+    assert (last.returncode, errors) == (0, b"")
+    assert not chain.processes()
+    assert not any(path.exists() for path in chain.directories)
+    assert not list(chain.claimed())
+    assert Path("/proc/self/mounts").read_text() == mounts

@@ -78,12 +78,12 @@ def test_a_run_without_fork_leaves_out_what_needs_it(tmp_path: Path, store: str,
     """Recoveries are not crashed in turn, and that is said; the rest is tried all the same."""
     out = tmp_path / "certificate.json"
     given = ["--profile", "tiny", "--jobs", "1", "--reports", str(tmp_path / "reports"), "--json", str(out)]
-    chosen = [f"--scenario={name}" for name in ("process-crash", "process-crash-recovery", "power-loss")]
+    chosen = [f"--scenario={name}" for name in ("process-crash", "process-crash-recovery", "power-loss", "kills")]
 
     ended = without_fork(tmp_path, "certify", spec(store, "honest.py"), *given, *chosen)
 
     assert ended.returncode == status, ended.stderr
     certificate = json.loads(out.read_text())
-    assert "process-crash-recovery" not in {row["scenario"] for row in certificate["evidence"]}
+    assert {"process-crash-recovery", "kills"}.isdisjoint(row["scenario"] for row in certificate["evidence"])
     assert "process-crash" in {row["scenario"] for row in certificate["evidence"]}
     assert any("no fork(2)" in text and "during recovery" in text for text in certificate["not_exercised"])

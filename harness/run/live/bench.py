@@ -24,7 +24,7 @@ from harness.run.recovering import Board, Recoverer, Step, Surroundings, read_st
 
 @dataclass(slots=True)
 class Bench:
-    """One worker's store directory, and who watches. `unit` is the number of the trial."""
+    """One worker's store directory, and who watches. `unit` is the number of the trial, `extra` an engine's own."""
 
     adapter: Any
     directory: Path
@@ -33,6 +33,7 @@ class Bench:
     seed: int
     unit: int = 0
     surroundings: Surroundings = field(default_factory=Surroundings.now)
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def contract(self) -> Contract:
@@ -110,6 +111,10 @@ class Client:
         """What the store shows now. Raises what the store raises."""
         return self.bench.call(Step.SNAPSHOT, read_state, self._adapter, self._store)
 
+    def ask(self, read: Any) -> Any:
+        """What the store answers to an operation that only reads. Raises what the store raises."""
+        return self.bench.call(Step.OPERATION, self._adapter.apply, self._store, read)
+
     def _failed(self, what: str, error: BaseException) -> None:
         text = f"{what} raised {text_of_error(error)}"
         self.elsewhere.append(text)
@@ -179,3 +184,16 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # arguments that do not fit the format: said all the same
         return str(record.msg)
+
+
+class NoBoard:
+    """The board of a forked child: nobody watches it but its parent, which waits for it in a call of its own."""
+
+    def enter(self, unit: int, phase: str) -> None:
+        return None
+
+    def leave(self) -> None:
+        return None
+
+    def adopt(self) -> None:
+        return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +16,8 @@ from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
 from harness.run.campaign import Campaign, Progress
-from harness.run.live.engines import ENGINES
+from harness.run.containment import CAN_FORK
+from harness.run.live.engines import ENGINES, EngineKind
 from harness.run.live.values import LiveFound, StruckKey, TrialsJob, Tried
 from harness.run.options import LiveExtent, Options
 
@@ -31,6 +34,7 @@ class Series:
     """One scenario of live faults with all its jobs and what came of them."""
 
     scenario: Scenario
+    claim: str
     promise: str
     jobs: list[TrialsJob]
     tried: list[Tried] = field(default_factory=list)
@@ -52,32 +56,76 @@ class LiveFaults:
         self.progress = progress
         self.scenarios = tuple(item for item in scenarios if item.engine != CRASH_ENGINE)
         self.promises = promises(contract, survey=self.options.survey)
+        self.contract = contract
         self.series: list[Series] = []
+        self.not_exercised: list[str] = []
 
     def run(self, made: Workloads) -> None:
         """Try everything, scenario by scenario."""
-        chosen = chosen_workloads(made, self.options.budget.live)
-        if not chosen:
+        if not chosen_workloads(made, self.options.budget.live):
             return
-        for scenario, promise in self._tried():
-            series = Series(scenario, promise, [self._job(scenario, promise, workload) for workload in chosen])
+        for scenario, claim, promise in self._tried():
+            series = Series(scenario, claim, promise, self._jobs(scenario, claim, promise, made))
             self.series.append(series)
             if self.campaign.out_of_time:
                 continue
             self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
             series.tried = self.campaign.try_faults(series.jobs, resumable=True)
+            self._leave_out_if_not_exercised(series)
 
-    def _tried(self) -> Iterator[tuple[Scenario, str]]:
+    def _tried(self) -> Iterator[tuple[Scenario, str, str]]:
+        """Scenarios with the claim that each tries to break, its own or one that stands in for it, and the promise."""
         for scenario in self.scenarios:
-            for promise in self.promises.get(scenario.claim, ()):
-                yield scenario, promise
+            claims = (claim for claim in (scenario.claim, *scenario.instead) if claim in self.promises)
+            for claim in itertools.islice(claims, 1):
+                lacking = self._lacking(ENGINES[scenario.engine])
+                if lacking:
+                    self.not_exercised.append(f"{scenario.name}: {lacking}")
+                    continue
+                for promise in self.promises[claim]:
+                    yield scenario, claim, promise
 
-    def _job(self, scenario: Scenario, promise: str, workload: Workload) -> TrialsJob:
+    def _leave_out_if_not_exercised(self, series: Series) -> None:
+        refused = [item.refused for item in series.tried if item.refused]
+        if ENGINES[series.scenario.engine].optional and len(refused) == len(series.tried):
+            self.series.remove(series)
+            self.not_exercised.append(f"{series.scenario.name}: {refused[0]}")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth saying where two mechanisms disagree."""
+        broken = {series.scenario.engine: any(series.found) for series in self.series}
+        if broken.get("full-disk") == broken.get("fake-disk") or not {"full-disk", "fake-disk"} <= broken.keys():
+            return ()
+        says, silent = ("full-disk", "fake-disk") if broken["full-disk"] else ("fake-disk", "full-disk")
+        return (f"{says} found a violation and {silent} did not: only one has short writes, the other counts bytes",)
+
+    def _lacking(self, kind: EngineKind) -> str:
+        """Why an engine can't do anything here, or nothing: that says nothing about the claim."""
+        if kind.forks and not CAN_FORK:
+            return "this system has no fork(2)"
+        if kind.mount_bytes and not self.campaign.private:
+            return f"it takes a private file system ({self.campaign.refusal})"
+        if kind.needs_power_loss and self.contract.power_loss is None:
+            return "the contract promises nothing about a loss of power"
+        return kind.missing()
+
+    def _jobs(self, scenario: Scenario, claim: str, promise: str, made: Workloads) -> list[TrialsJob]:
+        live = self.options.budget.live
+        if not ENGINES[scenario.engine].hunts:
+            chosen = chosen_workloads(made, live, long=scenario.family == "long")
+            chosen = chosen[: scenario.most_workloads or None]
+            return [self._job(scenario, claim, promise, workload) for workload in chosen]
+        extra = {"examples": live.hunt_examples, "steps": live.hunt_steps}
+        hunts = (self._job(scenario, claim, promise, Workload(f"hunt {n}", ())) for n in range(live.hunts))
+        return [dataclasses.replace(job, extra={**extra, "hunt": n}) for n, job in enumerate(hunts)]
+
+    def _job(self, scenario: Scenario, claim: str, promise: str, workload: Workload) -> TrialsJob:
         budget = self.options.budget
         return TrialsJob(
             f"{scenario.name} {promise} {workload.name}",
             scenario.engine,
-            scenario.claim,
+            claim,
             promise,
             workload,
             self.options.seed,
@@ -97,7 +145,7 @@ class LiveFaults:
         trials = sum(item.trials for item in tried)
         return Evidence(
             scenario=series.scenario.name,
-            claim=series.scenario.claim,
+            claim=series.claim,
             verdict=verdict,
             persistence_model="",
             states_generated=sum(item.planned for item in tried),
@@ -135,13 +183,13 @@ def promises(contract: Contract, *, survey: bool) -> dict[str, tuple[str, ...]]:
     return {name: (promise,) for name, promise in given.items() if promise is not None}
 
 
-def chosen_workloads(made: Workloads, extent: LiveExtent) -> list[Workload]:
-    """The longest short workloads, evenly spaced, and some of the others."""
+def chosen_workloads(made: Workloads, extent: LiveExtent, *, long: bool = False) -> list[Workload]:
+    """The longest short workloads, evenly spaced, and some of the others; with `long` at least one of the long ones."""
     candidates = [workload for workload in made.short if len(workload.operations) > 1] or list(made.short)
     longest = sorted(candidates, key=lambda workload: -len(workload.steps))
     short = [longest[number * len(longest) // extent.short] for number in range(min(extent.short, len(longest)))]
     large = list(made.large) if extent.large else []
-    return [*short, *made.long[: extent.long], *large]
+    return [*short, *made.long[: max(extent.long, int(long))], *large]
 
 
 def _verdict(series: Series) -> tuple[Verdict, list[str]]:
@@ -153,7 +201,7 @@ def _verdict(series: Series) -> tuple[Verdict, list[str]]:
         return Verdict.UNKNOWN, ["out of time before any of these faults was tried"]
     reasons = list(dict.fromkeys(reason for item in tried for reason in item.unknown))
     if not any(item.fired for item in tried):
-        refused = next((item.refused for item in tried if item.refused), "")
+        refused = next((item.refused or item.idle_because for item in tried if item.refused or item.idle_because), "")
         reasons.append(f"no fault fired: {refused or 'there was nothing that it could have struck'}")
     elif max(item.operations for item in tried) < series.scenario.minimum_operations:
         reasons.append(f"no workload carried out {series.scenario.minimum_operations} operations")

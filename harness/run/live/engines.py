@@ -9,7 +9,17 @@ from typing import Any, Protocol
 from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
+from harness.run.live.calls import CallsEngine
+from harness.run.live.clocks import ClockEngine
 from harness.run.live.damage import DamageEngine
+from harness.run.live.disks import MOUNT_BYTES, DisksEngine
+from harness.run.live.fakes import FakeDisksEngine
+from harness.run.live.hunting import MachineEngine, without_hypothesis
+from harness.run.live.kills import KillEngine, RandomKillEngine
+from harness.run.live.leaks import LeakEngine
+from harness.run.live.nemesis import NemesisEngine
+from harness.run.live.resources import ResourceEngine
+from harness.run.live.syncs import SyncsEngine
 from harness.run.live.values import Trial
 
 
@@ -33,6 +43,10 @@ class Engine(Protocol):
         """What to say of a trial that hung or ended its process; nothing of it may be run again here."""
 
 
+def _nothing() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineKind:
     """How to make an engine of a kind, and how its workers differ from others.
@@ -40,7 +54,11 @@ class EngineKind:
     `make(bench, workload, claim, promise)`. `fault_types` are the classes of its faults and of the enumerations in
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
-    say most come first, so that a budget cuts the tail; else it takes some from all parts of the list.
+    say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
+    many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
+    `forks`: it needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
+    what this machine lacks for it, or nothing. `optional`: if it can't try a store, that says nothing about the claim,
+    because others do.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -49,10 +67,35 @@ class EngineKind:
     mount_bytes: int = 0
     deterministic: bool = True
     ordered: bool = False
+    cost: int = 1
+    needs_power_loss: bool = False
+    forks: bool = False
+    hunts: bool = False
+    missing: Callable[[], str] = _nothing
+    optional: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True),
+    "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True),
+    "failing-syncs": EngineKind(
+        SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True
+    ),
+    "full-disk": EngineKind(
+        DisksEngine, DisksEngine.fault_types, "full disks", mount_bytes=MOUNT_BYTES, ordered=True, cost=4
+    ),
+    "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True),
+    "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False, forks=True),
+    "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True),
+    "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
+    "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),
+    "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False),
+    "machine": EngineKind(
+        MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True, missing=without_hypothesis
+    ),
+    "fake-disk": EngineKind(
+        FakeDisksEngine, FakeDisksEngine.fault_types, "full disks in memory", ordered=True, cost=50, optional=True
+    ),
 }
 
 

@@ -25,12 +25,12 @@ class TrialExplorer:
         self, adapter: Any, directory: Path, materializer: Materializer, board: Board, job: TrialsJob
     ) -> None:
         self.job = job
-        self.bench = Bench(adapter, directory, materializer, board, job.seed)
+        self.bench = Bench(adapter, directory, materializer, board, job.seed, extra=job.extra)
         self.kind = ENGINES[job.engine]
         self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
         self.tried = Tried(job.name, deterministic=self.kind.deterministic)
         self.started = time.perf_counter()
-        self.left = job.most
+        self.left = -(-job.most // self.kind.cost)
         self.known: dict[tuple[str, str], LiveFound] = {}
 
     def run(self) -> Tried:
@@ -75,6 +75,7 @@ class TrialExplorer:
         tried.trials += 1
         tried.fired += trial.fired
         tried.idle += not trial.fired
+        tried.idle_because = tried.idle_because or trial.idle
         if trial.unknown and len(tried.unknown) < _UNKNOWN_KEPT and trial.unknown not in tried.unknown:
             tried.unknown.append(trial.unknown)
         for struck in trial.struck:
@@ -82,7 +83,8 @@ class TrialExplorer:
         if trial.violation is None or not trial.fired:
             return
         seconds = time.perf_counter() - self.started
-        found = LiveFound(self.job.engine, self.job.claim, self.job.workload, fault, trial, seconds)
+        repeatable = fault if trial.instead is None else trial.instead
+        found = LiveFound(self.job.engine, self.job.claim, self.job.workload, repeatable, trial, seconds)
         if found.key not in self.known:
             self.known[found.key] = found
             self.left = min(self.left, self.job.after_violation)

@@ -51,11 +51,7 @@ class LiveTelling:
 
     def tell(self, cases: Iterable[LiveCase], told: Iterable[Finding]) -> tuple[Finding, ...]:
         """One finding for each kind and call site that is not among those `told` already."""
-        known = {(finding.kind, str(finding.call_site)) for finding in told}
-        groups: dict[tuple[str, str], list[LiveCase]] = {}
-        for case in cases:
-            if case.found.key not in known:
-                groups.setdefault(case.found.key, []).append(case)
+        groups = grouped(cases, {(finding.kind, str(finding.call_site)) for finding in told})
         chosen = sorted((min(group, key=_difficulty) for group in groups.values()), key=_difficulty)
         if len(chosen) > FINDINGS_LIMIT:
             self.notes.append(f"{len(chosen)} findings by live faults; the {FINDINGS_LIMIT} easiest are told")
@@ -165,6 +161,22 @@ def _without_parts(steps: tuple[Any, ...], size: int) -> list[tuple[Any, ...]]:
     """The steps without some `size` that follow each other, the later ones left out first."""
     starts = range(0, len(steps), size)
     return [steps[:start] + steps[start + size :] for start in reversed(starts)]
+
+
+def grouped(cases: Iterable[LiveCase], known: set[tuple[str, str]]) -> dict[tuple[str, str], list[LiveCase]]:
+    """What is not `known`, by kind and call site.
+
+    Where nobody can say which call it was - the trial ended its process - it is told only if it is the only one of
+    its kind.
+    """
+    found = list(cases)
+    placed = {kind for kind, site in (*known, *(case.found.key for case in found)) if site != str(None)}
+    groups: dict[tuple[str, str], list[LiveCase]] = {}
+    for case in found:
+        nowhere = case.found.trial.site is None and case.found.key[0] in placed
+        if case.found.key not in known and not nowhere:
+            groups.setdefault(case.found.key, []).append(case)
+    return groups
 
 
 def _difficulty(case: LiveCase) -> tuple[Any, ...]:

@@ -48,6 +48,8 @@ class Trial:
     """What became of one fault. `fired` counts how often it struck; a trial in which it never did proves nothing.
 
     `unknown` says why nothing can be concluded, where that is so. `models` are persistence models that matter.
+    `instead` is another fault that shows the same, where the one that was tried can't be repeated; `idle` says why it
+    never struck.
     """
 
     fired: int
@@ -58,6 +60,8 @@ class Trial:
     promise: str = ""
     models: tuple[str, ...] = ()
     unknown: str = ""
+    instead: Any = None
+    idle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ StruckKey = tuple[str, int, str, str, str, str]
 @dataclass(slots=True)
 class Tried:
     """What came of a job. `planned` counts the faults there are, `trials` those that were tried, `idle` those
-    that never struck."""
+    that never struck, `idle_because` why the first of them did not."""
 
     name: str
     planned: int = 0
@@ -121,6 +125,7 @@ class Tried:
     struck: Counter[StruckKey] = field(default_factory=Counter)
     unknown: list[str] = field(default_factory=list)
     refused: str = ""
+    idle_because: str = ""
     seconds: float = 0.0
     deterministic: bool = True
 

@@ -336,6 +336,17 @@ def test_the_digest_ignores_times_and_machines(other: Certificate) -> None:
     assert other.digest() == CERTIFICATE.digest()
 
 
+@pytest.mark.parametrize("count", ["states_generated", "states_judged", "faults_fired", "crash_points"])
+def test_the_digest_ignores_counts_that_a_clock_decides(count: str) -> None:
+    """But not the verdict, nor that they were decided so."""
+    by_chance = changed("evidence", deterministic=False)
+    row = dataclasses.replace(by_chance.evidence[0], **{count: 12345})
+    worse = dataclasses.replace(by_chance.evidence[0], verdict=Verdict.UNKNOWN)
+
+    assert dataclasses.replace(by_chance, evidence=(row,)).digest() == by_chance.digest() != CERTIFICATE.digest()
+    assert dataclasses.replace(by_chance, evidence=(worse,)).digest() != by_chance.digest()
+
+
 def test_the_id_is_the_store_and_the_digest() -> None:
     """It can be a file name, whatever the store is called."""
     digest = CERTIFICATE.digest()

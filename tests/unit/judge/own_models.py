@@ -80,3 +80,27 @@ class Grid:
 
     def example_operations(self, source: random.Random, count: int) -> list[Any]:
         return [Push(f"item-{number}") for number in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add a number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The sum of all numbers."""
+
+    def initial(self) -> int:
+        return 0
+
+    def step(self, state: int, operation: Any) -> tuple[int, Any]:
+        return state + operation.number, None
+
+    def equal(self, recovered: Any, state: int) -> bool:
+        return bool(recovered + 0 == state)
+
+    def example_operations(self, source: random.Random, count: int) -> list[Any]:
+        return [Add(2**number) for number in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -137,3 +138,64 @@ def test_without_reading_the_functions_that_look_are_python_s_own() -> None:
     uninstall()
     install()
     assert os.read is originals.read and os.stat is originals.stat
+
+
+def test_several_gates_are_asked_in_turn(root: Path) -> None:
+    """The first one engaged first; what it shortens is shorter for the next, and the call is made once."""
+    asked: list[tuple[str, int]] = []
+
+    def halves(call: Call, make: Callable[..., Any]) -> Any:
+        asked.append(("first", call.size_bytes))
+        return make(call.size_bytes // 2) if call.name == "write" else make()
+
+    def looks(call: Call, make: Callable[..., Any]) -> Any:
+        asked.append(("second", call.size_bytes))
+        return make()
+
+    descriptor = os.open(root / "file", os.O_CREAT | os.O_WRONLY)
+    with engage(halves), engage(looks):
+        assert os.write(descriptor, b"12345678") == 4
+    os.close(descriptor)
+
+    assert asked == [("first", 8), ("second", 4)]
+    assert (root / "file").read_bytes() == b"1234"
+    assert not kernel.engaged()
+
+
+def test_a_gate_may_shorten_what_another_has_shortened(root: Path) -> None:
+    """The last word has the one that is nearest to the operating system."""
+    descriptor = os.open(root / "file", os.O_CREAT | os.O_WRONLY)
+    with engage(lambda call, make: make(6)), engage(lambda call, make: make(2)):
+        assert os.write(descriptor, b"12345678") == 2
+    os.close(descriptor)
+
+
+def test_a_gate_engaged_by_another_sees_the_call_that_did_it(root: Path) -> None:
+    """A schedule begins a fault at a call, and this call is the first that it strikes."""
+    inner = failing("fsync", errno.EIO)
+
+    with contextlib.ExitStack() as engaged:
+
+        def begins(call: Call, make: Callable[..., Any]) -> Any:
+            if call.name == "fsync":
+                engaged.enter_context(engage(inner))
+            return make()
+
+        descriptor = os.open(root / "file", os.O_CREAT | os.O_WRONLY)
+        with engage(begins), pytest.raises(OSError, match="Input/output"):
+            os.fsync(descriptor)
+        assert kernel.engaged()
+    os.close(descriptor)
+    assert not kernel.engaged()
+
+
+def test_the_operation_of_a_lock_is_told(root: Path) -> None:
+    """A fault while a lock is held needs to know what a call on it does."""
+    spy = Spy()
+    descriptor = os.open(root / "lock", os.O_CREAT | os.O_RDWR)
+    with engage(spy):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+    assert [call.flags for call in spy.calls] == [fcntl.LOCK_EX, fcntl.LOCK_UN]

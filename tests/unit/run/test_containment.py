@@ -44,6 +44,23 @@ def close(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
+def test_what_descends_from_a_dead_run_is_found_by_its_directory() -> None:
+    """Also what leads a session of its own; others' processes are left alone."""
+    code = "import time; print('here', flush=True); time.sleep(60)"
+    mine = start(code, containment.new_marker("/run/one"))
+    others = start(code, containment.new_marker("/run/two"))
+    assert line_of(mine) == line_of(others) == "here"
+
+    containment.kill_family("/run/one")
+
+    close(mine)
+    assert not psutil.pid_exists(mine.pid)
+    assert others.poll() is None
+    others.kill()
+    close(others)
+    assert containment.new_marker("/run/one") != containment.new_marker("/run/one")
+
+
 # --- in the child ---------------------------------------------------------------------------
 
 

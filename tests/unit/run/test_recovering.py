@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import locale
 import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -258,6 +263,40 @@ def test_surroundings_are_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert os.umask(0o022) == 0o027
     finally:
         os.umask(before)
+
+
+def test_everything_else_that_a_store_may_change_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environment, time zone, locale, signal handlers, timers, recursion limit."""
+    monkeypatch.setenv("TZ", "ABC-3")
+    time.tzset()
+    before = Surroundings.now()
+    handler, limit = signal.getsignal(signal.SIGUSR2), sys.getrecursionlimit()
+    os.environ.update(TZ="XYZ+9", LOST="here")
+    del os.environ["PATH"]
+    time.tzset()
+    locale.setlocale(locale.LC_ALL, "C.UTF-8" if locale.setlocale(locale.LC_ALL) == "C" else "C")
+    signal.signal(signal.SIGUSR2, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, 1000)
+    sys.setrecursionlimit(limit + 100)
+
+    before.restore()
+
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert Surroundings.now() == before
+    assert "LOST" not in os.environ and os.environ["PATH"] and time.localtime().tm_gmtoff == 3 * 3600
+    assert signal.getsignal(signal.SIGUSR2) == handler and sys.getrecursionlimit() == limit
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_handlers_are_put_back_by_the_main_thread_alone() -> None:
+    """Nobody else may; the rest is put back all the same."""
+    before = Surroundings.now()
+    os.environ["LOST"] = "here"
+    thread = threading.Thread(target=before.restore)
+    thread.start()
+    thread.join()
+    assert "LOST" not in os.environ
 
 
 def test_surroundings_that_are_gone_are_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,7 +190,7 @@ def test_a_parent_that_ends_within_a_message(ends: Ends) -> None:
 def test_descriptors_move_out_of_reach() -> None:
     """The copy is high, not inherited, and the original closed."""
     reader, writer = os.pipe()
-    high = worker_main._out_of_reach(reader)
+    high = worker_main.out_of_reach(reader)
     assert high > 200
     assert not os.get_inheritable(high)
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -210,7 +210,7 @@ def test_a_high_limit_makes_no_huge_table(monkeypatch: pytest.MonkeyPatch, soft:
 
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, soft))
     monkeypatch.setattr(fcntl, "fcntl", duplicate)
-    os.close(worker_main._out_of_reach(os.open(os.devnull, os.O_RDONLY)))
+    os.close(worker_main.out_of_reach(os.open(os.devnull, os.O_RDONLY)))
     assert 200 < asked[0] < 5000
 
 

@@ -1,0 +1,157 @@
+"""Schedules of faults: which begin at which call of a store, several at once and one after another.
+
+The nemesis of a test, in the words of Jepsen, is the process that makes everything fail at the worst moments. Here it
+is a value: a schedule can be generated from a seed, written by hand, put on a certificate, and run again. Time is
+counted in I/O calls of the store about its directory, over all processes of a run, because calls come in the same
+order on every machine. What carries a fault out is an `Injector`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.core.errors import UsageError
+
+#: Strikes of one generated schedule: at least and at most so many.
+STRIKES = (2, 4)
+#: How many calls a fault that lasts goes on for, at most.
+LASTING_CALLS = 4
+
+
+class Injector(Protocol):
+    """One fault, switched on and off in the process that runs the store.
+
+    `start` begins it and `stop` takes it back: afterwards the process is as it was before, however often `stop` is
+    called. `fired` counts how often it struck; one that never did proves nothing. What an injector changes outside of
+    its process has to vanish with the process or lie in the run's directory, because a run may be killed at any time.
+    """
+
+    fired: int
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def describe(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """A fault that a schedule can name: the claim that it puts to the test, and what it does, in words.
+
+    `lasts` says that it may go on for several calls; others strike once. `ends` says that the process is gone then.
+    """
+
+    claim: str
+    does: str
+    lasts: bool = False
+    ends: bool = False
+
+
+FAULTS: dict[str, FaultKind] = {
+    "kill": FaultKind("process_crash", "the process is killed", ends=True),
+    "kill-in-write": FaultKind("process_crash", "the process is killed inside a write", ends=True),
+    "stall": FaultKind("process_crash", "the process is stopped for a while"),
+    "eio": FaultKind("io_error", "reads, writes and syncs fail with EIO", lasts=True),
+    "enospc": FaultKind("io_error", "what needs room fails with ENOSPC", lasts=True),
+    "short-write": FaultKind("io_error", "writes are cut to half", lasts=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault by name, from the call `start` to the call `stop`, both included, and on until it has struck once."""
+
+    fault: str
+    start: int
+    stop: int
+
+    def describe(self) -> str:
+        at = f"{self.start}" if self.start == self.stop else f"{self.start}-{self.stop}"
+        return f"{self.fault}@{at}"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Faults over the calls of a run."""
+
+    strikes: tuple[Strike, ...]
+
+    def describe(self) -> str:
+        """The schedule as `parse` reads it."""
+        return ", ".join(strike.describe() for strike in self.strikes)
+
+    @property
+    def claim(self) -> str:
+        """The weakest claim that its faults leave: about errors where calls fail, else about kills."""
+        claims = {FAULTS[strike.fault].claim for strike in self.strikes}
+        return "io_error" if "io_error" in claims else "process_crash"
+
+    @property
+    def kills(self) -> int:
+        return sum(FAULTS[strike.fault].ends for strike in self.strikes)
+
+    def never_fired(self, calls: int) -> str:
+        """Why nothing is known where no strike came, in words."""
+        return f"the schedule {self.describe()!r} never fired: the workload made {calls} calls"
+
+
+# --- by hand ------------------------------------------------------------------------------------
+
+_STRIKE = re.compile(r"(?P<fault>[\w-]+)@(?P<start>\d+)(-(?P<stop>\d+))?")
+
+
+def parse(text: str) -> Schedule:
+    """A schedule like "eio@3-7, kill@12". Raises `UsageError`, one sentence, for what is none."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise UsageError('the schedule names no fault: write one like "eio@3-7, kill@12".')
+    return Schedule(tuple(sorted(map(_strike, parts), key=lambda strike: strike.start)))
+
+
+def _strike(text: str) -> Strike:
+    found = _STRIKE.fullmatch(text)
+    if found is None:
+        raise UsageError(f'{text!r} is no strike: write a fault and its calls, like "kill@12" or "eio@3-7".')
+    fault, start = found["fault"], int(found["start"])
+    require_fault(fault)
+    stop = int(found["stop"] or start)
+    if start < 1 or stop < start:
+        raise UsageError(f"{text!r} never fires: calls are counted from 1, and the last is not before the first.")
+    if stop > start and not FAULTS[fault].lasts:
+        raise UsageError(f"{text!r} can't last: {fault} strikes once, so name one call.")
+    return Strike(fault, start, stop)
+
+
+def require_fault(name: str) -> None:
+    """Raise `UsageError` if there is no such fault."""
+    if name not in FAULTS:
+        raise UsageError(f"there is no fault {name!r}: say one of {', '.join(FAULTS)}.")
+
+
+# --- from a seed --------------------------------------------------------------------------------
+
+
+def schedules(names: Sequence[str], *, calls: int, count: int, seed: int) -> Iterator[Schedule]:
+    """So many schedules over a run of so many calls; each fault begins one of every `len(names)` of them."""
+    if not calls:
+        return
+    for number in range(count):
+        chosen = random.Random(f"nemesis {seed} {number}")
+        faults = [names[number % len(names)]]
+        faults += [chosen.choice(names) for _ in range(chosen.randint(*STRIKES) - 1)]
+        yield Schedule(tuple(sorted(_placed(faults, calls, chosen), key=lambda strike: strike.start)))
+
+
+def _placed(faults: list[str], calls: int, chosen: random.Random) -> Iterator[Strike]:
+    """Each somewhere; one in three begins where the one before it does, so that they come together."""
+    start = 1
+    for place, fault in enumerate(faults):
+        if place == 0 or chosen.randrange(3):
+            start = chosen.randint(1, calls)
+        lasting = chosen.randint(0, LASTING_CALLS - 1) if FAULTS[fault].lasts else 0
+        yield Strike(fault, start, start + lasting)

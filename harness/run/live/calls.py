@@ -1,0 +1,462 @@
+"""Failing calls: run a workload while a call of the store fails, go on with the same handle, and see what is left.
+
+The store is opened, goes through its workload, is read, closed, opened and written to again, all while the fault may
+strike. Then the fault is lifted, the store is written to once more, closed, opened and judged: everything acknowledged
+is there, and it works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from harness.core.adapter import supported_operations
+from harness.core.models import DOCUMENT, KEY_VALUE, LOG
+from harness.core.operations import READS, Append, Get, Put, Save, describe
+from harness.core.trace import CallSite, Image, empty_image
+from harness.core.workload import Reopen, Workload
+from harness.inject import calls as failing
+from harness.inject.calls import CallFault, CallLasting, CallWay, Seen
+from harness.judge.choices import Answer, Settled, explain, of_key
+from harness.judge.classify import Violation
+from harness.judge.failing import Ledger, judge_shown, promise_without_crash, worse
+from harness.record import kernel
+from harness.record.callsite import CallSites, call_site
+from harness.record.kernel import Call
+from harness.record.scan import scan
+from harness.run.live.bench import Bench, Client
+from harness.run.live.damage import probes
+from harness.run.live.values import Exhibit, Struck, Trial
+from harness.run.recovering import StoreFailed, TolerantModel, is_built_in
+
+_PROBES = 3
+#: Single failures tried to find the one that a lasting fault's damage is due to.
+_SIMPLER = 24
+
+
+class Look:
+    """A step of a script: read the store in every way that it offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A step of a script: something that is done to the store's surroundings."""
+
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A call that was struck, while the client was in this operation."""
+
+    site: CallSite | None
+    call: str
+    operation: int
+
+
+class Injector:
+    """A gate that strikes one call of the store, or that one and those like it after it.
+
+    Only calls on the store's directory, and on files in it, count: never Python's own. Without a fault it only lists
+    what it sees.
+    """
+
+    def __init__(self, directory: str, fault: CallFault | None = None) -> None:
+        self._roots = tuple({os.path.abspath(directory), os.path.realpath(directory)})
+        self._inside = tuple(root + os.sep for root in self._roots)
+        self.fault = fault
+        self.seen: list[Seen] = []
+        self.fired: list[Fired] = []
+        self.operation = -1
+        self._counts: dict[str, int] = {}
+        self._first: Seen | None = None
+        self._rest_fails = False
+        self._steps_left = -1
+        self._lifted = False
+        self._sites = CallSites()
+
+    def __call__(self, call: Call, make: Callable[..., Any]) -> Any:
+        path = call.path()
+        if not (path.startswith(self._inside) or path in self._roots):
+            return make()
+        seen = Seen(call.name, call.group, _creates(call), call.size_bytes, "")
+        if self.fault is None and not self._lifted:
+            self.seen.append(dataclasses.replace(seen, site=str(self._site())))
+        elif self.fault is not None and self._strikes(seen):
+            return self._strike(self.fault, seen, call, make)
+        return make()
+
+    def step_ended(self) -> None:
+        """The client has ended a step: a fault that stays for a while ends with the second one after it struck."""
+        if self._first is not None and self._steps_left < 0:
+            self._steps_left = 2
+        elif self._steps_left > 0:
+            self._steps_left -= 1
+
+    def lift(self) -> None:
+        """From now on nothing fails any more."""
+        self._lifted = True
+
+    @contextlib.contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """Calls in the block are the harness's own."""
+        before, self._lifted = self._lifted, True
+        try:
+            yield
+        finally:
+            self._lifted = before
+
+    def _strikes(self, seen: Seen) -> bool:
+        if self._lifted or self.fault is None:
+            return False
+        if self._first is None:
+            count = self._counts[seen.name] = self._counts.get(seen.name, 0) + 1
+            return seen.name == self.fault.name and count == self.fault.number
+        if self._rest_fails and seen.group == kernel.WRITE:
+            return True
+        match self.fault.lasting:
+            case CallLasting.ONCE:
+                return False
+            case CallLasting.A_WHILE if self._steps_left == 0:
+                return False
+        return failing.strikes_too(self.fault, seen, self._first)
+
+    def _strike(self, fault: CallFault, seen: Seen, call: Call, make: Callable[..., Any]) -> Any:
+        shortens = fault.way is CallWay.SHORT or (fault.way is CallWay.SHORT_THEN_FULL and not self._rest_fails)
+        if shortens and seen.size_bytes < 2:
+            return make()  # nothing to cut short
+        self._rest_fails = fault.way is CallWay.SHORT_THEN_FULL and shortens
+        self._first = self._first or seen
+        self.fired.append(Fired(self._site(), call.name.removeprefix("file_"), self.operation))
+        if shortens:
+            return make(seen.size_bytes // 2)
+        if fault.way is CallWay.DONE:
+            make()
+        raise failing.os_error(fault.error, call.paths[0] if call.paths else "")
+
+    def _site(self) -> CallSite | None:
+        return self._sites.resolve(*call_site(3))
+
+
+def _creates(call: Call) -> bool:
+    """Whether an open makes a file: it may, and there is none."""
+    return call.group == kernel.OPEN and bool(call.flags & os.O_CREAT) and not os.path.lexists(call.path())
+
+
+class Session:
+    """One run of the script, with or without a fault.
+
+    `silent` are the calls that failed without a word from the store. `left` is the directory as it was after the step
+    in which the fault struck first, `then` what the client knew at that moment.
+    """
+
+    def __init__(self, bench: Bench, gate: Injector) -> None:
+        self.gate = gate
+        self.directory = bench.directory
+        self.client = Client(bench)
+        self.ledger = Ledger(promise_without_crash(bench.contract))
+        self.model = bench.adapter.model if is_built_in(bench.adapter.model) else TolerantModel(bench.adapter.model)
+        self.probed = bench.adapter
+        self.violation: Violation | None = None
+        self.silent: list[Fired] = []
+        self.left: Image | None = None
+        self.then = self.ledger
+
+    def play(self, steps: Iterable[Any], last: Iterable[Any]) -> None:
+        """Go through `steps`, then without the fault through the `last` ones, and close."""
+        with kernel.engage(self.gate):
+            self._watched(self.client.open)
+            for step in steps:
+                self._step(step)
+            self._end(last)
+
+    def play_until_struck(self, steps: Iterable[Any]) -> None:
+        """Go through `steps` up to the one in which the fault strikes, and close."""
+        with kernel.engage(self.gate):
+            self._watched(self.client.open)
+            for step in steps:
+                if self.gate.fired:
+                    break
+                self._step(step, last=True)
+            self._end(())
+
+    def _end(self, last: Iterable[Any]) -> None:
+        self.gate.lift()
+        for step in last:
+            self._step(step)
+        self._watched(self.client.close)
+        self.ledger.closed()
+
+    def _step(self, step: Any, *, last: bool = False) -> None:
+        struck = len(self.gate.fired)
+        if isinstance(step, Act):
+            step.run()
+        elif isinstance(step, Look):
+            self._look()
+        else:
+            self._watched(lambda: self.client.step(step))
+        if isinstance(step, Reopen):
+            self.ledger.closed()
+        if len(self.gate.fired) > struck == 0 and not last:
+            with self.gate.looking_away():
+                self.left, self.then = scan(self.directory), self.ledger.copy()
+            self._look()
+        self.gate.step_ended()
+
+    def _watched(self, action: Callable[[], Any]) -> None:
+        """Do it, and write down what came of it."""
+        client, gate, ledger = self.client, self.gate, self.ledger
+        gate.operation = before = len(client.operations)
+        struck, elsewhere = len(gate.fired), len(client.elsewhere)
+        action()
+        fired = len(gate.fired) > struck
+        raised = len(client.elsewhere) > elsewhere or before in client.errors
+        if fired and not raised:
+            self.silent.extend(gate.fired[struck:])
+        if len(client.elsewhere) > elsewhere:
+            ledger.surfaced()
+        elif fired and len(client.operations) == before:
+            ledger.hidden = True
+        for index in range(before, len(client.operations)):
+            ledger.add(client.operations[index], raised=index in client.errors, struck=fired)
+        gate.operation = -1
+
+    # --- reading while calls fail ----------------------------------------------------------------
+
+    def _look(self) -> None:
+        """What the store shows now must be true; it may as well raise."""
+        if not self.client.is_open:
+            return
+        self._judge("the snapshot", self.client.snapshot, None)
+        for probe in list(probes(self.probed, self.ledger.operations))[:_PROBES]:
+            self._judge(describe(probe), partial(self.client.ask, probe), probe)
+
+    def _judge(self, what: str, read: Callable[[], Any], probe: Any) -> None:
+        struck = len(self.gate.fired)
+        try:
+            shown = read()
+        except BaseException:
+            self.ledger.surfaced()
+            return
+        hidden = self.ledger.hidden
+        if len(self.gate.fired) > struck:
+            self.silent.extend(self.gate.fired[struck:])
+            self.ledger.hidden = True
+        violation = self._of_answer(shown, probe)
+        self.ledger.hidden = hidden
+        if violation is not None and self.violation is None:
+            sentence = f"while the store was open, {what} gave {describe(shown)}: {violation.sentence}"
+            self.violation = Violation(violation.kind, sentence, violation.operations)
+
+    def _of_answer(self, shown: Any, probe: Any) -> Violation | None:
+        if not isinstance(probe, Get):
+            return judge_shown(self.model, self.ledger, shown)
+        account = of_key(self.ledger.account(), probe.key)
+        state = {} if shown is None else {probe.key: shown}
+        if explain(KEY_VALUE, account, state) is not Answer.NO:
+            return None
+        kind = "swallowed_error" if self.ledger.hidden or self.ledger.swallowed else "lost_acknowledged"
+        return Violation(kind, f"no acknowledged value of {probe.key!r} is older or newer")
+
+
+class CallsEngine:
+    """Strikes the calls of one workload, one after another."""
+
+    fault_types: tuple[type, ...] = (CallFault, CallWay, CallLasting)
+
+    def __init__(self, bench: Bench, workload: Workload, claim: str, promise: str) -> None:
+        self.bench = bench
+        self.workload = workload
+        self.claim = claim
+        self.promise = promise
+        during, self.spare = more_operations(bench.adapter, bench.seed)
+        self.steps = (*workload.steps, Look(), during[0], Reopen(), Look(), during[1])
+        self.last = (during[2], Look())
+        self.known: dict[CallFault, Trial] = {}
+
+    def rehearse(self) -> str:
+        """Run the script without any fault; why nothing can be tried, or nothing."""
+        gate = Injector(str(self.bench.directory))
+        session = self._session(gate)
+        self.calls = gate.seen
+        self.count = len(session.client.operations)
+        errors = [*session.client.elsewhere, *session.client.errors.values()]
+        if errors:
+            return errors[0]
+        violation = session.violation or self._recovered(session)[0]
+        return "" if violation is None else f"without any fault {violation.sentence}"
+
+    @property
+    def operations(self) -> int:
+        return self.count
+
+    def faults(self) -> Iterator[CallFault]:
+        return failing.faults(self.calls)
+
+    def attempt(self, fault: CallFault) -> Trial:
+        trial = self._tried(fault)
+        if trial.violation is None or fault.lasting is CallLasting.ONCE:
+            return trial
+        return self._simpler(fault, trial)
+
+    def _simpler(self, fault: CallFault, trial: Trial) -> Trial:
+        """A violation by one such call that fails once, if there is one: that tells which call is to blame."""
+        assert trial.violation is not None
+        simpler = []
+        named = sum(call.name == fault.name for call in self.calls)
+        for number in range(fault.number, min(named, fault.number + _SIMPLER) + 1):
+            once = dataclasses.replace(fault, number=number, lasting=CallLasting.ONCE)
+            if once not in self.known:
+                self.known[once] = self._tried(once)
+            found = self.known[once].violation
+            if found is not None:
+                simpler.append(self.known[once])
+            if found is not None and found.kind == trial.violation.kind:
+                return dataclasses.replace(self.known[once], struck=trial.struck)
+        return dataclasses.replace(simpler[0], struck=trial.struck) if simpler else trial
+
+    def _tried(self, fault: CallFault) -> Trial:
+        gate = Injector(str(self.bench.directory), fault)
+        session = self._session(gate)
+        if not gate.fired:
+            return Trial(0, promise=self.promise)
+        violation, unknown = self._recovered(session)
+        violation = worse(violation, session.violation)
+        if violation is None and fault.lasting is CallLasting.ONCE and self._is_suspicious(session):
+            gate = Injector(str(self.bench.directory), fault)
+            session = self._session(gate, stop=True)
+            violation, unknown = self._recovered(session)
+        struck = tuple(Struck(fired.site, fired.call, fault.word) for fired in each_site(gate.fired))
+        if violation is None:
+            return Trial(len(gate.fired), struck=struck, promise=self.promise, unknown=unknown)
+        fired = blamed(session, violation)
+        exhibit = self._exhibit(fault, session.client.lines, violation)
+        return Trial(len(gate.fired), violation, fired.site, exhibit, struck, self.promise)
+
+    def _is_suspicious(self, session: Session) -> bool:
+        """Whether the directory was not right when the fault had struck, though later operations have mended it."""
+        if session.left is None:
+            return False
+        self.bench.materializer.place(session.left)
+        try:
+            shown = self.bench.recoverer().read()
+        except StoreFailed:
+            return True
+        return judge_shown(session.model, session.then, shown) is not None
+
+    def ended(self, fault: CallFault, violation: Violation) -> Trial:
+        site = _place_of(self.calls, fault)
+        struck = (Struck(site, fault.name.removeprefix("file_"), fault.word),)
+        return Trial(1, violation, site, self._exhibit(fault, [], violation), struck, self.promise)
+
+    def _session(self, gate: Injector, *, stop: bool = False) -> Session:
+        self.bench.materializer.place(empty_image())
+        before = descriptors(self.bench.directory)
+        session = Session(self.bench, gate)
+        if stop:
+            session.play_until_struck(self.steps)
+        else:
+            session.play(self.steps, self.last)
+        close_leaked(self.bench.directory, before)
+        return session
+
+    def _recovered(self, session: Session) -> tuple[Violation | None, str]:
+        """The violation that a reopened store shows; and why it may not be known, if that is so."""
+        oracle = Settled(session.model, session.ledger.account())
+        again = tuple(session.ledger.operations[index] for index in sorted(session.ledger.failed)[:1])
+        recovery = self.bench.recoverer().recover(oracle, (*again, *self.spare))
+        if recovery.problem:
+            return Violation(recovery.problem, recovery.detail), ""
+        if oracle.answer is Answer.UNKNOWN:
+            return None, "more operations failed than the possible states of this model can be followed for"
+        return judge_shown(session.model, session.ledger, recovery.recovered, oracle.answer), ""
+
+    def _exhibit(self, fault: CallFault, lines: list[str], violation: Violation) -> Exhibit:
+        return self._told(fault.describe(), lines, violation)
+
+    def _told(self, sentence: str, lines: list[str], violation: Violation) -> Exhibit:
+        return Exhibit(
+            lines=(*lines, f"<fault: {sentence}>"),
+            told="What each operation returned or raised stands beside it in the program.",
+            called=f"In this run {sentence}.",
+            reached=f"{sentence[:1].upper()}{sentence[1:]}",
+            found=f"{violation.sentence[:1].upper()}{violation.sentence[1:]}.",
+            expected="An error that surfaces as an exception, everything acknowledged, and a store that works again.",
+        )
+
+
+# --- small things ---------------------------------------------------------------------------------
+
+
+def more_operations(adapter: Any, seed: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Three operations to go on with after a workload, and two for after a recovery."""
+    model = adapter.model
+    words = ("more", "while it lasted", "afterwards", "after the recovery", "and one more")
+    if model is KEY_VALUE:
+        made: tuple[Any, ...] = tuple(Put(f"k{1 + number % 2}", word) for number, word in enumerate(words))
+    elif model is LOG:
+        made = tuple(Append(word) for word in words)
+    elif model is DOCUMENT:
+        made = tuple(Save({"said": word}) for word in words)
+    else:
+        made = _examples(adapter, seed)
+    return made[:3], made[3:5]
+
+
+def _examples(adapter: Any, seed: int) -> tuple[Any, ...]:
+    """Five operations of a user's own model, the last of its examples: the first may be in the workload already."""
+    supported = supported_operations(adapter)
+    examples = adapter.model.example_operations(random.Random(f"more {seed}"), 24)
+    fitting = [item for item in examples if supported is None or isinstance(item, supported)]
+    changing = [item for item in fitting if not isinstance(item, READS)]
+    return tuple((changing or fitting)[-5:])
+
+
+def each_site(fired: list[Fired]) -> Iterator[Fired]:
+    """Each place once: a fault that stays strikes the same ones over and over."""
+    yield from {(str(item.site), item.call): item for item in fired}.values()
+
+
+def blamed(session: Session, violation: Violation) -> Fired:
+    """The call that failed in the operation that is gone, or else the first that failed unseen, or at all."""
+    fired = session.gate.fired
+    return next((item for item in fired if item.operation in violation.operations), (*session.silent, *fired)[0])
+
+
+def _place_of(calls: list[Seen], fault: CallFault) -> CallSite | None:
+    """Where a call of the rehearsal was made, as far as that was written down."""
+    named = [call for call in calls if call.name == fault.name]
+    if len(named) < fault.number:
+        return None
+    file, _, rest = named[fault.number - 1].site.rpartition(":")
+    line, _, function = rest.partition(" in ")
+    return CallSite(file, int(line), function) if file else None
+
+
+def descriptors(directory: Any) -> set[int]:
+    """The open descriptors of this process that are files below `directory`, or itself."""
+    root = os.path.realpath(directory)
+    return {number for number in map(int, os.listdir("/proc/self/fd")) if _target(number).startswith(root)}
+
+
+def _target(number: int) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return ""
+
+
+def close_leaked(directory: Any, before: set[int]) -> None:
+    """What a failed close or open left open: a client that starts anew has none of it, and its locks are gone."""
+    if not descriptors(directory) - before:
+        return
+    gc.collect()
+    for number in descriptors(directory) - before:
+        os.close(number)

@@ -1,0 +1,22 @@
+"""Faults on a schedule, several at once and one after another, while the client goes on."""
+
+from harness.core.scenario import Scenario
+
+SCENARIOS = (
+    Scenario(
+        name="nemesis",
+        claim="process_crash",
+        tries="kill and stop one process after another on a schedule, and go on each time with what is left",
+        faults=("kill", "kill inside a write", "stalled writer"),
+        family="short",
+        engine="nemesis",
+    ),
+    Scenario(
+        name="nemesis-errors",
+        claim="io_error",
+        tries="let calls fail and come short on a schedule, and kill and stop the process between and meanwhile",
+        faults=("EIO", "ENOSPC", "short write", "kill", "kill inside a write", "stalled writer"),
+        family="short",
+        engine="nemesis",
+    ),
+)

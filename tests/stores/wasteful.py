@@ -1,0 +1,122 @@
+"""Small stores that say nothing when something is short, or let go of nothing."""
+
+from __future__ import annotations
+
+import collections
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from harness import Contract
+from tests.stores.honest import Sound
+
+PROMISES = Contract(power_loss=None, corruption=None)
+
+
+class Careful(Sound):
+    """Raises what goes wrong, and keeps nothing."""
+
+    name = "careful"
+    contract = PROMISES
+
+
+class Hushed(Careful):
+    """Says nothing when it could not save."""
+
+    name = "hushed"
+
+    def write(self, path: Path, pairs: dict[str, str]) -> None:
+        try:
+            super().write(path, pairs)
+        except OSError:
+            return
+
+
+class Forgetful(Careful):
+    """Saves from a thread; that there was none it does not tell."""
+
+    name = "forgetful"
+
+    def write(self, path: Path, pairs: dict[str, str]) -> None:
+        saving = threading.Thread(target=super().write, args=(path, pairs))
+        try:
+            saving.start()
+        except RuntimeError:
+            return
+        saving.join()
+
+
+class Greedy(Careful):
+    """Builds a large text for each save."""
+
+    name = "greedy"
+
+    def write(self, path: Path, pairs: dict[str, str]) -> None:
+        padding = bytearray(1 << 26)
+        super().write(path, pairs)
+        del padding
+
+
+class KeepsDescriptors(Careful):
+    name = "keeps-descriptors"
+    kept: list[Any]
+
+    def open(self, directory: Path) -> Path:
+        type(self).kept = getattr(self, "kept", [])
+        self.kept.append(os.open(directory, os.O_RDONLY))
+        return super().open(directory)
+
+
+class KeepsFew(Careful):
+    """A cache of a bounded number."""
+
+    name = "keeps-few"
+    kept: collections.deque[int]
+
+    def open(self, directory: Path) -> Path:
+        type(self).kept = getattr(self, "kept", collections.deque())
+        self.kept.append(os.open(directory, os.O_RDONLY))
+        if len(self.kept) == 12:
+            os.close(self.kept.popleft())
+        return super().open(directory)
+
+
+class KeepsFiles(Careful):
+    name = "keeps-files"
+
+    def open(self, directory: Path) -> Path:
+        os.close(tempfile.mkstemp(dir=directory)[0])
+        return super().open(directory)
+
+
+class KeepsVersions(Careful):
+    """Leaves a file behind for each save."""
+
+    name = "keeps-versions"
+
+    def write(self, path: Path, pairs: dict[str, str]) -> None:
+        os.close(tempfile.mkstemp(dir=path.parent)[0])
+        super().write(path, pairs)
+
+
+class KeepsThreads(Careful):
+    """They end when a test says so."""
+
+    name = "keeps-threads"
+    over = threading.Event()
+
+    def open(self, directory: Path) -> Path:
+        threading.Thread(target=self.over.wait, daemon=True).start()
+        return super().open(directory)
+
+
+class KeepsMemory(Careful):
+    name = "keeps-memory"
+    kept: list[bytes]
+
+    def open(self, directory: Path) -> Path:
+        type(self).kept = getattr(self, "kept", [])
+        self.kept.append(bytes(1000))
+        return super().open(directory)

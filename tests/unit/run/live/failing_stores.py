@@ -1,0 +1,273 @@
+"""Small stores that do something wrong, or right, when a call fails."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness import DOCUMENT, KEY_VALUE, LOG, Append, Contract, Delete, Get, Load, Put, Read, Save
+
+MAX_LOSS = Contract(power_loss_models=("max-loss",))
+
+
+class Documents:
+    """Replaces a document atomically and durably, raises whatever fails, and cleans nothing up."""
+
+    name = "documents"
+    model = DOCUMENT
+    contract = Contract()
+    operations = (Save, Load)
+
+    def open(self, directory: Path) -> Path:
+        return directory
+
+    def close(self, store: Path) -> None:
+        return None
+
+    def snapshot(self, store: Path) -> Any:
+        return self.load(store)
+
+    def apply(self, store: Path, operation: Any) -> Any:
+        match operation:
+            case Save(document):
+                self.save(store, json.dumps(document).encode())
+                return None
+        return self.load(store)
+
+    def load(self, store: Path) -> Any:
+        try:
+            return json.loads((store / "document").read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def save(self, store: Path, data: bytes) -> None:
+        descriptor = os.open(store / "new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            self.write(descriptor, data)
+            self.sync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(store / "new", store / "document")
+        self.sync_directory(store)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+    def sync(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def sync_directory(self, store: Path) -> None:
+        descriptor = os.open(store, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class ShortWrites(Documents):
+    """Does not look at what a write took."""
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        os.write(descriptor, data)
+
+
+class SwallowedSync(Documents):
+    """Does not want to hear of a sync that failed."""
+
+    def sync(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+
+
+class RetriedOnce(Documents):
+    """A write that fails is tried once more, at the same place: bounded, and sound."""
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        try:
+            super().write(descriptor, data)
+        except OSError:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            super().write(descriptor, data)
+
+
+class AnyErrorIsEmpty(Documents):
+    """Shows no document where it could not read one."""
+
+    def load(self, store: Path) -> Any:
+        try:
+            return json.loads((store / "document").read_bytes())
+        except OSError:
+            return None
+
+
+class Table:
+    """A table in memory, loaded when it is opened and saved whole."""
+
+    name = "table"
+    model = KEY_VALUE
+    contract = Contract()
+    operations = (Put, Delete, Get)
+
+    def open(self, directory: Path) -> dict[str, Any]:
+        self.documents, self.directory = Documents(), directory
+        return self.documents.load(directory) or {}
+
+    def close(self, store: Any) -> None:
+        return None
+
+    def snapshot(self, store: Any) -> dict[str, str]:
+        return dict(store)
+
+    def apply(self, store: Any, operation: Any) -> Any:
+        changed = dict(store)
+        match operation:
+            case Get(key):
+                return store.get(key)
+            case Put(key, value):
+                changed[key] = value
+            case Delete(key):
+                changed.pop(key, None)
+        self.documents.save(self.directory, json.dumps(changed).encode())
+        store.clear()
+        store.update(changed)
+        return None
+
+
+class EagerTable(Table):
+    """Changes the table before it is saved, and answers from it. What failed may be seen: that is allowed."""
+
+    def apply(self, store: Any, operation: Any) -> Any:
+        match operation:
+            case Get(key):
+                return store.get(key)
+            case Put(key, value):
+                store[key] = value
+            case Delete(key):
+                store.pop(key, None)
+        self.documents.save(self.directory, json.dumps(store).encode())
+        return None
+
+
+class Log:
+    """Lines in one file; a line that fails is taken back, or the log refuses all others."""
+
+    name = "log"
+    model = LOG
+    contract = MAX_LOSS
+    operations = (Append, Read)
+
+    def open(self, directory: Path) -> Any:
+        path = directory / "log"
+        new = not path.exists()
+        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self.sick = False
+        if new:
+            Documents().sync_directory(directory)
+        return self.file
+
+    def close(self, store: Any) -> None:
+        os.close(store)
+
+    def lines(self, store: Any) -> list[str]:
+        data = os.pread(store, 1 << 20, 0)
+        lines = (line.strip(b"\0").decode() for line in data.split(b"\n")[:-1])
+        return [line for line in lines if line]
+
+    def snapshot(self, store: Any) -> list[str]:
+        return self.lines(store)
+
+    def apply(self, store: Any, operation: Any) -> Any:
+        match operation:
+            case Read(start):
+                return self.lines(store)[start:]
+            case Append(record):
+                self.append(store, record.encode() + b"\n")
+        return None
+
+    def append(self, store: Any, line: bytes) -> None:
+        if self.sick:
+            raise RuntimeError("an append failed: reopen the log")
+        end = os.fstat(store).st_size
+        try:
+            self.write(store, line)
+            os.fsync(store)
+        except OSError:
+            self.sick = True
+            os.ftruncate(store, end)
+            raise
+
+    def write(self, store: Any, line: bytes) -> None:
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(store, rest) :]
+
+
+class PatientLog(Log):
+    """Tries a sync that failed again, and believes it."""
+
+    def append(self, store: Any, line: bytes) -> None:
+        self.write(store, line)
+        try:
+            os.fsync(store)
+        except OSError:
+            os.fsync(store)
+
+
+class TwiceWritten(Log):
+    """Writes a line again when its write failed, though it may have taken effect."""
+
+    def write(self, store: Any, line: bytes) -> None:
+        try:
+            os.write(store, line)
+        except OSError:
+            os.write(store, line)
+
+
+class Buffered:
+    """Keeps records in memory and writes them when it is closed, or every third time; its users are told."""
+
+    name = "buffered"
+    model = LOG
+    contract = Contract(process_crash="prefix", power_loss="prefix")
+    operations = (Append,)
+
+    def open(self, directory: Path) -> Any:
+        self.directory = directory
+        with contextlib.suppress(FileNotFoundError):
+            return (directory / "log").read_text().splitlines()
+        return []
+
+    def close(self, store: Any) -> None:
+        self.flush(store)
+
+    def snapshot(self, store: Any) -> list[str]:
+        return list(store)
+
+    def apply(self, store: Any, operation: Any) -> None:
+        store.append(operation.record)
+        if len(store) % 3 == 0:
+            self.flush(store)
+
+    def flush(self, store: Any) -> None:
+        Documents().save(self.directory, "".join(f"{record}\n" for record in store).encode())
+        os.replace(self.directory / "document", self.directory / "log")
+
+
+class SilentlyBuffered(Buffered):
+    """The same, but what fails when it is closed is not told."""
+
+    def close(self, store: Any) -> None:
+        with contextlib.suppress(OSError):
+            self.flush(store)
+
+
+class NeverSynced(Documents):
+    """Broken whatever fails: it syncs nothing that matters, though it calls fsync."""
+
+    def sync_directory(self, store: Path) -> None:
+        return None

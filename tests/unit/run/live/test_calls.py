@@ -1,0 +1,168 @@
+"""Calls that fail: what must be caught, with its kind and its place, and what is sound."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Append, Put, Save
+from harness.core.workload import Reopen, Workload
+from harness.inject.calls import CallFault, CallLasting, CallWay
+from harness.judge.classify import Violation
+from harness.run.live.bench import Bench
+from harness.run.live.calls import CallsEngine, descriptors
+from harness.run.live.values import Trial
+from tests.unit.run.live import failing_stores as stores
+
+SAVES = (Save({"n": 1}), Save({"n": 2}))
+PUTS = (Put("a", "1"), Reopen(), Put("b", "2"))
+APPENDS = (Append("one"), Append("two"), Append("three"), Append("four"))
+
+Make = Callable[[Any], Bench]
+
+
+def engine(make_bench: Make, adapter: Any, steps: tuple[Any, ...]) -> CallsEngine:
+    made = CallsEngine(make_bench(adapter), Workload("short", steps), "io_error", "fails_cleanly")
+    assert made.rehearse() == ""
+    return made
+
+
+def trials(made: CallsEngine) -> list[tuple[CallFault, Trial]]:
+    return [(fault, made.attempt(fault)) for fault in made.faults()]
+
+
+def broken(made: CallsEngine) -> dict[tuple[str, str], CallFault]:
+    """Kind and source line of each violation, with the first fault that showed it."""
+    found: dict[tuple[str, str], CallFault] = {}
+    for fault, trial in trials(made):
+        if trial.violation is not None:
+            assert trial.site is not None
+            line = Path(trial.site.file).read_text().splitlines()[trial.site.line - 1].strip()
+            found.setdefault((trial.violation.kind, line), fault)
+    return found
+
+
+# --- defects ------------------------------------------------------------------------------------
+
+
+def test_a_short_write_that_nobody_looks_at(make_bench: Make) -> None:
+    found = broken(engine(make_bench, stores.ShortWrites, SAVES))
+    assert set(found) == {("cannot_open", "os.write(descriptor, data)")}
+    assert found["cannot_open", "os.write(descriptor, data)"].way in (CallWay.SHORT, CallWay.SHORT_THEN_FULL)
+
+
+def test_an_error_of_reading_that_is_taken_for_nothing_there(make_bench: Make) -> None:
+    found = broken(engine(make_bench, stores.AnyErrorIsEmpty, SAVES))
+    assert {kind for kind, _ in found} == {"swallowed_error"}
+    assert {line for _, line in found} == {'return json.loads((store / "document").read_bytes())'}
+
+
+def test_a_write_that_took_effect_and_is_repeated(make_bench: Make) -> None:
+    found = broken(engine(make_bench, stores.TwiceWritten, APPENDS))
+    assert ("phantom", "os.write(store, line)") in found
+    assert found["phantom", "os.write(store, line)"].way is CallWay.DONE
+
+
+def test_an_error_of_the_last_flush_that_nobody_hears_of(make_bench: Make) -> None:
+    found = broken(engine(make_bench, stores.SilentlyBuffered, APPENDS[:3]))
+    assert {kind for kind, _ in found} == {"swallowed_error"}
+
+
+# --- sound behaviour ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("adapter", "steps"),
+    [
+        (stores.Documents, SAVES),
+        (stores.RetriedOnce, SAVES),
+        (stores.Table, PUTS),
+        (stores.EagerTable, PUTS),
+        (stores.Log, APPENDS[:3]),
+        (stores.Buffered, APPENDS),
+    ],
+    ids=lambda item: getattr(item, "__name__", ""),
+)
+def test_errors_that_surface_are_no_finding(make_bench: Make, adapter: Any, steps: tuple[Any, ...]) -> None:
+    made = engine(make_bench, adapter, steps)
+    assert broken(made) == {}
+
+
+# --- what is tried ----------------------------------------------------------------------------------
+
+
+def test_every_fault_fires_and_every_call_site_is_struck(make_bench: Make) -> None:
+    made = engine(make_bench, stores.Documents, SAVES)
+    tried = trials(made)
+    assert all(trial.fired for _, trial in tried)
+    source, first = inspect.getsourcelines(stores.Documents)
+    words = ("read_bytes", "os.open", "os.write(", "os.fsync", "os.close", "os.replace")
+    expected = {first + place for place, line in enumerate(source) if any(word in line for word in words)}
+    assert {struck.site.line for _, trial in tried for struck in trial.struck if struck.site} == expected
+    assert made.operations == len(SAVES) + 3
+
+
+def test_a_fault_beyond_the_last_call_never_fires(make_bench: Make) -> None:
+    made = engine(make_bench, stores.Documents, SAVES)
+    trial = made.attempt(CallFault("fsync", 1000, "EIO"))
+    assert (trial.fired, trial.violation) == (0, None)
+
+
+def test_the_same_fault_gives_the_same_trial(make_bench: Make) -> None:
+    made = engine(make_bench, stores.ShortWrites, SAVES)
+    fault = next(fault for fault in made.faults() if fault.way is CallWay.SHORT)
+    first, second = made.attempt(fault), made.attempt(fault)
+    assert first.violation == second.violation is not None
+    assert first.site == second.site
+
+
+def test_a_lasting_fault_goes_on_until_it_is_lifted(make_bench: Make) -> None:
+    made = engine(make_bench, stores.Documents, SAVES)
+    fired = {
+        lasting: made.attempt(CallFault("fsync", 1, "EIO", lasting=lasting)).fired for lasting in CallLasting
+    }
+    assert fired[CallLasting.ONCE] == 1 < fired[CallLasting.A_WHILE] < fired[CallLasting.FROM_THEN_ON]
+
+
+def test_a_store_that_fails_by_itself_is_not_tried(make_bench: Make) -> None:
+    class Failing(stores.Documents):
+        def save(self, store: Path, data: bytes) -> None:
+            raise ValueError("no")
+
+    made = CallsEngine(make_bench(Failing), Workload("short", SAVES), "io_error", "fails_cleanly")
+    assert "no" in made.rehearse()
+
+
+def test_a_store_that_forgets_by_itself_is_not_tried(make_bench: Make) -> None:
+    class Forgetful(stores.Documents):
+        def save(self, store: Path, data: bytes) -> None:
+            return None
+
+    made = CallsEngine(make_bench(Forgetful), Workload("short", SAVES), "io_error", "fails_cleanly")
+    assert "without any fault" in made.rehearse()
+
+
+def test_a_trial_that_ended_its_worker_names_the_call(make_bench: Make) -> None:
+    made = engine(make_bench, stores.Documents, SAVES)
+    fault = next(fault for fault in made.faults() if fault.name == "replace")
+    trial = made.ended(fault, Violation("hang", "an operation did not return"))
+    assert trial.fired == 1
+    assert trial.site is not None and trial.site.function == "Documents.save"
+    assert made.ended(CallFault("fsync", 999, "EIO"), Violation("hang", "")).site is None
+
+
+def test_descriptors_that_a_failed_close_left_open_are_closed(make_bench: Make) -> None:
+    class Leaky(stores.Log):
+        """Locks nothing, but a lock would stay with the descriptor."""
+
+        def close(self, store: Any) -> None:
+            raise OSError("not today")
+
+    bench = make_bench(Leaky)
+    made = CallsEngine(bench, Workload("short", APPENDS[:2]), "io_error", "fails_cleanly")
+    assert "not today" in made.rehearse()
+    assert descriptors(bench.directory) == set()

@@ -1,0 +1,94 @@
+"""What stays behind when a store is opened and closed again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Append
+from harness.core.workload import Workload
+from harness.inject.leaks import Cycle, LeakFault
+from harness.judge.classify import Violation
+from harness.run.live import leaks
+from harness.run.live.leaks import LeakEngine
+from tests.stores import skewed, wasteful
+from tests.unit.run.live.engine_benches import PAIRS, kinds, rehearsed, tried
+
+REOPEN = LeakFault(Cycle.REOPEN)
+
+
+def engine(adapter: Any, tmp_path: Path, workload: Workload = PAIRS) -> LeakEngine:
+    made: LeakEngine = rehearsed(LeakEngine, adapter, tmp_path, workload, claim="io_error")
+    return made
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many cycles as are needed, however slow the machine is."""
+    monkeypatch.setattr(leaks, "CYCLES", 96)
+    monkeypatch.setattr(leaks, "_SECONDS", 60.0)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """The rehearsal of a store that keeps threads keeps some here."""
+    wasteful.KeepsThreads.over.clear()
+    yield
+    wasteful.KeepsThreads.over.set()
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and thread.daemon:
+            thread.join(5.0)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "what"),
+    [
+        (wasteful.KeepsDescriptors, "open descriptors"),
+        (wasteful.KeepsFiles, "files in the directory"),
+        (wasteful.KeepsThreads, "threads"),
+        (wasteful.KeepsMemory, "bytes of memory"),
+    ],
+)
+def test_what_grows_is_found_and_who_opened_it(adapter: Any, what: str, tmp_path: Path) -> None:
+    [trial] = tried(engine(adapter, tmp_path), [REOPEN])
+
+    assert trial.violation is not None and trial.violation.kind == "leak"
+    assert what in trial.violation.sentence
+    assert trial.site is not None and trial.site.function == f"{adapter.__name__}.open"
+
+
+def test_a_file_for_each_save_is_found(tmp_path: Path) -> None:
+    [reopened, overwritten] = tried(engine(wasteful.KeepsVersions, tmp_path))
+
+    assert kinds([reopened]) == set() and kinds([overwritten]) == {"leak"}
+    assert overwritten.site is not None and overwritten.site.function == "KeepsVersions.write"
+
+
+@pytest.mark.parametrize("adapter", [wasteful.Careful, wasteful.KeepsFew])
+def test_what_settles_is_left_alone(adapter: Any, tmp_path: Path) -> None:
+    trials = tried(engine(adapter, tmp_path))
+
+    assert kinds(trials) == set() and all(trial.fired for trial in trials)
+
+
+def test_a_log_grows_when_it_is_written_to(tmp_path: Path) -> None:
+    faults = list(engine(skewed.InOrder, tmp_path, Workload("log", (Append("a"),))).faults())
+    assert faults == [REOPEN]
+
+
+def test_a_store_that_fails_before_anything_can_be_said_proves_nothing(tmp_path: Path) -> None:
+    class Fails(wasteful.Careful):
+        def snapshot(self, store: Path) -> Any:
+            raise ValueError("no")
+
+    [trial] = tried(engine(Fails, tmp_path), [REOPEN])
+    assert not trial.fired and trial.violation is None
+
+
+def test_what_ended_a_worker_is_told(tmp_path: Path) -> None:
+    trial = engine(wasteful.Careful, tmp_path).ended(REOPEN, Violation("hang", "it did not return"))
+    assert trial.exhibit is not None and trial.exhibit.reached.startswith("The store is opened, read and closed")

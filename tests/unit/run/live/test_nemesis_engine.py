@@ -1,0 +1,173 @@
+"""Faults on a schedule: what they show together, what sound stores survive, and what is told of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Append, Contract, Delete, Put, Sync
+from harness.core.workload import Reopen, Workload
+from harness.inject.nemesis import FAULTS, Injector, parse
+from harness.judge.classify import Violation
+from harness.record import kernel
+from harness.run.live.injectors import INJECTORS
+from harness.run.live.nemesis import NemesisEngine
+from harness.run.live.values import Trial
+from store_under_test.metrics_store.adapter import MetricsUpdateAdapter
+from tests.stores import killed
+from tests.stores.honest import InPlace, RepairsBadly, Sound, Tidy
+from tests.unit.run.live.benches import bench, rehearsed, steps
+
+PAIRS = steps(Put("a", "1"), Put("b", "x" * 9000), Reopen(), Delete("a"))
+
+
+def engine(adapter: Any, folder: Path, workload: Workload = PAIRS, claim: str = "process_crash") -> Any:
+    promise = getattr(adapter.contract, claim)
+    return rehearsed(NemesisEngine(bench(adapter, folder), workload, claim, promise))
+
+
+def kinds(made: NemesisEngine) -> set[str]:
+    found = (made.attempt(schedule).violation for schedule in made.faults())
+    return {violation.kind for violation in found if violation is not None}
+
+
+# --- defects --------------------------------------------------------------------------------------
+
+
+def test_two_kills_show_what_one_does_not(tmp_path: Path) -> None:
+    """The second strikes while the store repairs, in the only copy, what the first left."""
+    made = engine(RepairsBadly, tmp_path, steps(Put("a", "1"), Put("b", "2")))
+    calls = [item.name for item in made.course if hasattr(item, "name")]
+    second = len(calls) - calls[::-1].index("replace")  # counted from 1: the last rename
+    alone = made.attempt(parse(f"kill@{second}"))
+
+    assert (alone.fired, alone.violation) == (1, None)
+    together = [made.attempt(parse(f"kill@{second}, kill@{second + later}")) for later in range(1, 12)]
+    found = [trial for trial in together if trial.violation is not None]
+    assert found and found[0].fired == 2
+    assert {trial.violation.kind for trial in found if trial.violation} == {"cannot_open"}
+    assert found[0].exhibit is not None and "<killed>" in found[0].exhibit.lines
+
+
+def test_a_write_error_that_is_swallowed_is_named_so(tmp_path: Path) -> None:
+    """The call that failed is the call site."""
+    made = engine(killed.SwallowsErrors, tmp_path, steps(Put("a", "1")), "io_error")
+    trial = made.attempt(parse("eio@1-30"))
+
+    assert trial.violation is not None and trial.violation.kind == "swallowed_error"
+    assert trial.site is not None and trial.site.function in ("Sound.write", "Sound.sync", "sync_directory")
+    assert trial.exhibit is not None and trial.exhibit.lines[-1] == "<schedule: eio@1-30>"
+
+
+def test_a_short_write_that_nobody_looks_at_tears_an_operation(tmp_path: Path) -> None:
+    made = engine(killed.NeverLooksBack, tmp_path, steps(Append("one"), Append("two")), "io_error")
+
+    assert kinds(made) & {"torn_operation", "cannot_open", "swallowed_error", "phantom"}
+
+
+def test_a_single_kill_is_judged_as_one(tmp_path: Path) -> None:
+    """The call site is the last call begun."""
+    made = engine(InPlace, tmp_path)
+    found = [trial for trial in map(made.attempt, made.faults()) if trial.violation is not None]
+
+    assert found
+    assert {trial.site.function for trial in found if trial.site} == {"InPlace.write"}
+
+
+def test_what_a_recovery_showed_is_not_owed_if_it_was_killed(tmp_path: Path) -> None:
+    """An interrupted operation may be completed by one recovery and dropped by the next: any number is admissible."""
+    made = engine(killed.Wavering, tmp_path, steps(Put("a", "1"), Put("b", "2")))
+
+    assert kinds(made) == set()
+
+
+# --- what is sound --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("adapter", "workload", "claim"),
+    [
+        (Sound, PAIRS, "process_crash"),
+        (Tidy, PAIRS, "process_crash"),
+        (killed.Lines, steps(Append("one"), Append("y" * 9000), Append("two")), "process_crash"),
+        (killed.SyncedLines, steps(Append("one"), Sync(), Append("two"), Append("three")), "process_crash"),
+        (killed.Careful, PAIRS, "io_error"),
+    ],
+    ids=lambda value: getattr(value, "name", value if isinstance(value, str) else ""),
+)
+def test_a_sound_store_survives_every_schedule(adapter: Any, workload: Workload, claim: str, tmp_path: Path) -> None:
+    """Nearly all of them fire, and every fault that the claim is about does."""
+    made = engine(adapter, tmp_path, workload, claim)
+    trials = [(schedule.describe(), made.attempt(schedule)) for schedule in made.faults()]
+
+    assert [(text, trial.violation, trial.unknown) for text, trial in trials if trial.violation or trial.unknown] == []
+    struck = {struck.fault for _, trial in trials for struck in trial.struck}
+    assert struck >= {name for name in made.names() if name != "kill-in-write"}
+    assert sum(trial.fired > 1 for _, trial in trials) > len(trials) // 4
+
+
+def test_the_metrics_store_survives_every_schedule(tmp_path: Path) -> None:
+    class Promises(MetricsUpdateAdapter):
+        contract = dataclasses.replace(MetricsUpdateAdapter.contract, io_error="fails_cleanly")
+
+    operations = Promises.model.example_operations(random.Random(1), 3)
+    made = engine(Promises, tmp_path, steps(*operations), "io_error")
+
+    assert kinds(made) == set()
+
+
+# --- what schedules are made of -------------------------------------------------------------------
+
+
+def test_every_fault_has_an_injector() -> None:
+    """And nothing else does."""
+    assert list(INJECTORS) == list(FAULTS)
+
+
+def test_only_what_a_claim_is_about_is_on_its_schedules(tmp_path: Path) -> None:
+    """No failing calls under process_crash; no kills where nothing is promised about them."""
+
+    class OnlyErrors(Sound):
+        contract = Contract(process_crash=None, power_loss=None, corruption=None)
+
+    assert engine(Sound, tmp_path / "a").names() == ["kill", "kill-in-write", "stall"]
+    assert engine(killed.Careful, tmp_path / "b", claim="io_error").names()[:3] == ["eio", "enospc", "short-write"]
+    assert set(engine(OnlyErrors, tmp_path / "c", claim="io_error").names()) & {"kill", "kill-in-write"} == set()
+
+
+def test_the_same_seed_gives_the_same_schedules_and_outcomes(tmp_path: Path) -> None:
+    one, other = (engine(InPlace, tmp_path / name) for name in ("one", "other"))
+
+    assert list(one.faults()) == list(other.faults())
+    schedule = list(one.faults())[3]
+    assert one.attempt(schedule).violation == other.attempt(schedule).violation
+
+
+def test_a_schedule_that_never_fires_says_why(tmp_path: Path) -> None:
+    trial: Trial = engine(Sound, tmp_path).attempt(parse("kill@1000"))
+
+    assert (trial.fired, trial.violation) == (0, None)
+    assert trial.idle.startswith("the schedule 'kill@1000' never fired: the workload made ")
+
+
+def test_a_schedule_that_hung_is_told_without_running_it_again(tmp_path: Path) -> None:
+    trial = engine(Sound, tmp_path).ended(parse("stall@2"), Violation("hang", "reading the store did not return"))
+
+    assert trial.violation is not None and trial.exhibit is not None
+    assert "stall@2" in trial.exhibit.reached
+
+
+def test_injectors_keep_to_the_protocol(tmp_path: Path) -> None:
+    """Each can be stopped twice, has not fired before it struck, and says what it does."""
+    for name, make in INJECTORS.items():
+        injector: Injector = make(name, str(tmp_path), None)  # type: ignore[arg-type]
+        injector.start()
+        assert kernel.engaged()
+        injector.stop()
+        injector.stop()
+        assert not kernel.engaged()
+        assert (injector.fired, injector.describe()) == (0, FAULTS[name].does)
