@@ -58,7 +58,7 @@ class EngineKind:
     many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
     `forks`: it needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
     what this machine lacks for it, or nothing. `optional`: if it can't try a store, that says nothing about the claim,
-    because others do.
+    because others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -73,11 +73,12 @@ class EngineKind:
     hunts: bool = False
     missing: Callable[[], str] = _nothing
     optional: bool = False
+    compound: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True),
-    "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True),
+    "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True, cost=2),
     "failing-syncs": EngineKind(
         SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True
     ),
@@ -86,12 +87,17 @@ ENGINES: dict[str, EngineKind] = {
     ),
     "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True),
     "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False, forks=True),
-    "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True),
+    "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True, compound=True),
     "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
     "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),
-    "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False),
+    "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False, forks=True),
     "machine": EngineKind(
-        MachineEngine, MachineEngine.fault_types, "hunts for a program", hunts=True, missing=without_hypothesis
+        MachineEngine,
+        MachineEngine.fault_types,
+        "hunts for a program",
+        hunts=True,
+        missing=without_hypothesis,
+        compound=True,
     ),
     "fake-disk": EngineKind(
         FakeDisksEngine, FakeDisksEngine.fault_types, "full disks in memory", ordered=True, cost=50, optional=True

@@ -332,7 +332,8 @@ class SyncsEngine:
 
     def _culprit(self, taken: Taken, failed: list[Synced], found: Wrong) -> Synced:
         """The failed sync to name: the first one without whose failure the state could not have come about."""
-        places = [number for number, event in enumerate(taken.trace.events) if _has_failed(event) and not _is_lie(event)]
+        events = enumerate(taken.trace.events)
+        places = [number for number, event in events if _has_failed(event) and not _is_lie(event)]
         if len(places) == len(failed):
             for place, item in zip(places, failed, strict=True):
                 if place <= found.event and self._is_new(taken, found, only=place):

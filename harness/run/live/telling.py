@@ -51,7 +51,9 @@ class LiveTelling:
 
     def tell(self, cases: Iterable[LiveCase], told: Iterable[Finding]) -> tuple[Finding, ...]:
         """One finding for each kind and call site that is not among those `told` already."""
-        groups = grouped(cases, {(finding.kind, str(finding.call_site)) for finding in told})
+        told = list(told)
+        known = {(finding.kind, str(finding.call_site)) for finding in told}
+        groups = grouped(plain(cases, {finding.claim for finding in told}), known)
         chosen = sorted((min(group, key=_difficulty) for group in groups.values()), key=_difficulty)
         if len(chosen) > FINDINGS_LIMIT:
             self.notes.append(f"{len(chosen)} findings by live faults; the {FINDINGS_LIMIT} easiest are told")
@@ -161,6 +163,16 @@ def _without_parts(steps: tuple[Any, ...], size: int) -> list[tuple[Any, ...]]:
     """The steps without some `size` that follow each other, the later ones left out first."""
     starts = range(0, len(steps), size)
     return [steps[:start] + steps[start + size :] for start in reversed(starts)]
+
+
+def plain(cases: Iterable[LiveCase], broken: set[str]) -> list[LiveCase]:
+    """Without what several faults together did to a claim that one fault alone breaks, or is in `broken` already.
+
+    It would be the same defect once more, in a longer story and perhaps at another line.
+    """
+    found = list(cases)
+    simple = broken | {case.found.claim for case in found if not ENGINES[case.found.engine].compound}
+    return [case for case in found if case.found.claim not in simple or not ENGINES[case.found.engine].compound]
 
 
 def grouped(cases: Iterable[LiveCase], known: set[tuple[str, str]]) -> dict[tuple[str, str], list[LiveCase]]:

@@ -228,7 +228,7 @@ class FileTimes:
         if self._other is not None:
             return self._other(call, make)
         path = call.path()
-        if not path.startswith(self.directory):
+        if path != self.directory and not path.startswith(self.directory + os.sep):
             return make()
         number, self.calls = self.calls, self.calls + 1
         if number == self.index and self.then is not None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from harness import Contract
+from harness import DOCUMENT, KEY_VALUE, LOG, Contract
 from harness.core.workload import Workload
 from harness.inject.clocks import ClockFault, ClockMoment, ClockShape
 from harness.judge.classify import Violation
 from harness.run.live import timepiece
 from harness.run.live.clocks import ClockEngine
+from harness.run.live.contended import pair_of
 from tests.stores import skewed
 from tests.stores.honest import Sound
 from tests.unit.run.live.engine_benches import PAIRS, RECORDS, bench, functions, kinds, rehearsed, tried
@@ -173,3 +174,12 @@ def test_less_is_owed_where_less_is_promised(tmp_path: Path) -> None:
 
     assert kinds(tried(strict, [fault])) == {"lost_acknowledged"}
     assert kinds(tried(lenient, [fault])) == set()
+
+
+@pytest.mark.parametrize("model", [KEY_VALUE, LOG, DOCUMENT, object()])
+def test_two_operations_that_do_not_undo_each_other(model: Any) -> None:
+    """New ones for the built-in models, the last two of the workload for a model of the user's own."""
+    first, second = pair_of(model, PAIRS)
+
+    assert first != second
+    assert ((first, second) == PAIRS.steps) is (model not in (KEY_VALUE, LOG, DOCUMENT))
