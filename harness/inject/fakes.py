@@ -27,7 +27,7 @@ ROOM_AGAIN = 2**40
 PACKAGE = "pyfakefs"
 
 
-class Unfaked(NotImplementedError):
+class Unfaked(RuntimeError):
     """A call that pyfakefs would let through to a real file."""
 
 

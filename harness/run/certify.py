@@ -115,7 +115,7 @@ class Run:
         self._record(made)
         self._explore()
         self._require_reopening()
-        self.live.run(made)
+        self.live.run(made, {plan.claim for plan in self.plans})
         return made
 
     def _workloads(self) -> Workloads:

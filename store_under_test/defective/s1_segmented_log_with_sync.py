@@ -83,8 +83,6 @@ class SegmentedLog:
     def append(self, records: Sequence[str]) -> int:
         """Add records, all or none; durable after the next `sync`. Returns the position of the first."""
         self._require_sound()
-        if self._bytes > SEGMENT_BYTES:
-            self.rotate()
         self._broken = True
         batch = json.dumps(list(records)).encode()
         covered = HEADER.pack(0, len(batch), len(self.records))[4:] + batch
@@ -95,6 +93,8 @@ class SegmentedLog:
         self._broken = False
         self._bytes += len(frame)
         self.records += records
+        if self._bytes > SEGMENT_BYTES:
+            self.rotate()
         return len(self.records) - len(records)
 
     def sync(self) -> None:

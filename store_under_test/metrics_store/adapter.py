@@ -31,7 +31,7 @@ CONTRACT = Contract(
     process_crash="acknowledged",
     power_loss="acknowledged",
     power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
-    io_error=None,
+    io_error="fails_cleanly",
     corruption="detected",
     writers="one",
 )

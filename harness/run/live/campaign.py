@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,11 @@ class Series:
     tried: list[Tried] = field(default_factory=list)
 
     @property
+    def struck(self) -> bool:
+        """Whether anything can be concluded: a fault fired, or something stands in the way of a conclusion."""
+        return any(tried.fired or tried.unknown or tried.found for tried in self.tried)
+
+    @property
     def found(self) -> Iterator[LiveFound]:
         for tried in self.tried:
             yield from tried.found
@@ -60,8 +65,8 @@ class LiveFaults:
         self.series: list[Series] = []
         self.not_exercised: list[str] = []
 
-    def run(self, made: Workloads) -> None:
-        """Try everything, scenario by scenario."""
+    def run(self, made: Workloads, tested: Collection[str] = ()) -> None:
+        """Try everything, scenario by scenario; the claims of `tested` have been tried in another way."""
         if not chosen_workloads(made, self.options.budget.live):
             return
         for scenario, claim, promise in self._tried():
@@ -71,7 +76,7 @@ class LiveFaults:
                 continue
             self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
             series.tried = self.campaign.try_faults(series.jobs, resumable=True)
-            self._leave_out_if_not_exercised(series)
+        self._leave_out_what_struck_nothing(tested)
 
     def _tried(self) -> Iterator[tuple[Scenario, str, str]]:
         """Scenarios with the claim that each tries to break, its own or one that stands in for it, and the promise."""
@@ -85,11 +90,15 @@ class LiveFaults:
                 for promise in self.promises[claim]:
                     yield scenario, claim, promise
 
-    def _leave_out_if_not_exercised(self, series: Series) -> None:
-        refused = [item.refused for item in series.tried if item.refused]
-        if ENGINES[series.scenario.engine].optional and len(refused) == len(series.tried):
-            self.series.remove(series)
-            self.not_exercised.append(f"{series.scenario.name}: {refused[0]}")
+    def _leave_out_what_struck_nothing(self, tested: Collection[str]) -> None:
+        """A mechanism with nothing to strike in this store says nothing about a claim that others have tested."""
+        struck = {*tested, *(series.claim for series in self.series if series.struck)}
+        for series in list(self.series):
+            essential = ENGINES[series.scenario.engine].essential
+            if series.tried and not series.struck and not essential and series.claim in struck:
+                self.series.remove(series)
+                refused = next((item.refused for item in series.tried if item.refused), "")
+                self.not_exercised.append(f"{series.scenario.name}: {refused or 'there was nothing for it to strike'}")
 
     @property
     def notes(self) -> tuple[str, ...]:

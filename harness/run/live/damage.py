@@ -112,22 +112,32 @@ class DamageEngine:
     def _ends_an_operation(self, file: Versions, content: bytes | None, openings: list[Opening]) -> bool:
         """Whether the file was cut exactly where a completed operation ended, as no store of a single file can know.
 
-        A store that buffers shows these ends only when it is closed after just so many operations.
+        A store that buffers shows these ends only when it is closed after just so many operations; one that begins a
+        file with an operation shows the end of the one before by that file being absent, or made and still empty.
         """
         if self.claim == "rollback" or content is None or not file.now.startswith(content):
             return False
         counts = {count for opening in openings for count in opening.matches}
-        return any(self._size_after(count, file.path) == len(content) for count in sorted(counts))
+        return any(self._ends(count, file.path, len(content)) for count in sorted(counts))
 
-    def _size_after(self, count: int, path: str) -> int | None:
-        """The bytes of a file when the store is closed after so many operations; `None` if there is none."""
+    def _ends(self, count: int, path: str, size: int) -> bool:
+        then = self._sizes_after(count)
+        if path in then:
+            return then[path] == size
+        others = {name: length for name, length in self._sizes(self.images[-1]).items() if name != path}
+        return count > 0 and size == 0 and then == others
+
+    def _sizes(self, image: Image) -> dict[str, int]:
+        nodes = {name: image.nodes[number] for name, number in image.paths().items()}
+        return {name: len(node.content or b"") for name, node in nodes.items()}
+
+    def _sizes_after(self, count: int) -> dict[str, int]:
+        """The bytes of all files when the store is closed after so many operations."""
         if count not in self.sizes:
             self.bench.materializer.place(empty_image())
             Client(self.bench).run(Workload("beginning", tuple(self.client.operations[:count])))
-            image = scan(self.bench.directory)
-            nodes = {name: image.nodes[number] for name, number in image.paths().items()}
-            self.sizes[count] = {name: len(node.content or b"") for name, node in nodes.items()}
-        return self.sizes[count].get(path)
+            self.sizes[count] = self._sizes(scan(self.bench.directory))
+        return self.sizes[count]
 
     def _located_once(
         self, image: Image, file: Versions, content: bytes | None, damage: Damage

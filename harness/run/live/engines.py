@@ -57,8 +57,8 @@ class EngineKind:
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
     many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
     `forks`: it needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
-    what this machine lacks for it, or nothing. `optional`: if it can't try a store, that says nothing about the claim,
-    because others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
+    what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
+    whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -72,20 +72,22 @@ class EngineKind:
     forks: bool = False
     hunts: bool = False
     missing: Callable[[], str] = _nothing
-    optional: bool = False
+    essential: bool = False
     compound: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
-    "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True),
-    "failing-calls": EngineKind(CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True),
+    "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True, essential=True),
+    "failing-calls": EngineKind(
+        CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True, cost=2, essential=True
+    ),
     "failing-syncs": EngineKind(
         SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True
     ),
     "full-disk": EngineKind(
         DisksEngine, DisksEngine.fault_types, "full disks", mount_bytes=MOUNT_BYTES, ordered=True, cost=4
     ),
-    "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True),
+    "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True, essential=True),
     "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False, forks=True),
     "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True, compound=True),
     "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
@@ -100,7 +102,7 @@ ENGINES: dict[str, EngineKind] = {
         compound=True,
     ),
     "fake-disk": EngineKind(
-        FakeDisksEngine, FakeDisksEngine.fault_types, "full disks in memory", ordered=True, cost=50, optional=True
+        FakeDisksEngine, FakeDisksEngine.fault_types, "full disks in memory", ordered=True, cost=50
     ),
 }
 

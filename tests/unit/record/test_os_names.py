@@ -12,6 +12,7 @@ import pytest
 
 from harness.core.trace import (
     AddEntry,
+    FailedSync,
     InodeKind,
     NewInode,
     RemoveEntry,
@@ -315,7 +316,7 @@ def test_a_call_that_fails_outside_is_no_event(root, call):
     assert recording.events == []
 
 
-def test_a_failed_sync_is_an_event_without_effects(root, file, monkeypatch):
+def test_a_failed_sync_is_told_because_it_leaves_pages_that_count_as_clean(root, file, monkeypatch):
     def refuse(descriptor):
         raise OSError(5, "Input/output error")
 
@@ -326,7 +327,7 @@ def test_a_failed_sync_is_an_event_without_effects(root, file, monkeypatch):
             os.fsync(descriptor)
         os.close(descriptor)
     assert [(event.call, event.effects, event.detail) for event in recording.events] == [
-        ("os.fsync", (), "f: OSError")
+        ("os.fsync", (FailedSync(1),), "f: OSError")
     ]
 
 

@@ -157,3 +157,19 @@ def test_a_store_that_reports_damage_is_certified(monkeypatch: pytest.MonkeyPatc
     certificate = certified(spec("Checking", "damaged.py"), "damage", "rollback")
     assert verdicts(certificate) == {"corruption": Verdict.PASS}
     assert certificate.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("essential", "tested", "stays"), [(False, {"io_error"}, False), (True, {"io_error"}, True), (False, set(), True)]
+)
+def test_a_mechanism_that_strikes_nothing_leaves_the_claim_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, essential: bool, tested: set[str], stays: bool
+) -> None:
+    """Unless there are none, or it is the one that matters: then the claim stays open."""
+    monkeypatch.setitem(ENGINES, NAME, dataclasses.replace(kind_of_engine(count=0), essential=essential))
+    live = LiveFaults(Here(tmp_path), (NUDGING,), Contract(), Silent())  # type: ignore[arg-type]
+
+    live.run(made(3, 2), tested)
+
+    assert [row.verdict for row in live.evidence()] == ([Verdict.UNKNOWN] if stays else [])
+    assert any("nudging" in text for text in live.not_exercised) is not stays

@@ -94,6 +94,17 @@ def test_a_cut_where_an_operation_ended_is_not_held_against_a_store_that_buffers
     assert idle and {fault.kind for fault in idle} == {DamageKind.CUT}
 
 
+def test_an_empty_file_that_the_last_operation_would_have_begun_proves_nothing(tmp_path: Path) -> None:
+    """The directory is as after the operation before. An empty first file is another matter: nothing was there then."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    found = trials(engine(damaged.Filing, tmp_path / "a", workload=RECORDS))
+    assert kinds(found) == set()
+    assert not found[Damage("0002", DamageKind.CUT, 0)].fired
+    found = trials(engine(damaged.Filing, tmp_path / "b", workload=Workload("one", RECORDS.steps[:1])))
+    assert {fault for fault, trial in found.items() if trial.violation} == {Damage("0000", DamageKind.CUT, 0)}
+
+
 def test_setting_back_is_another_claim(tmp_path: Path) -> None:
     """Files that are gone, or as they were: seen under "rollback" only, and nothing else is tried there."""
     (tmp_path / "a").mkdir()

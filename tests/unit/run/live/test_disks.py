@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from harness import DOCUMENT, Save
 from harness.core.workload import Workload
 from harness.inject.disks import FullDisk, Room
@@ -23,14 +21,6 @@ STORES = "tests/unit/run/live/failing_stores.py"
 SAVES = tuple(Save({"n": number, "text": "x" * 3000 * number}) for number in (1, 2, 3))
 
 allowed = namespaces.probe() is None
-needs_a_mount = pytest.mark.usefixtures("mounts")
-
-
-@pytest.fixture
-def mounts() -> None:
-    """Stands for itself: what these tests are about is what happens with a mount."""
-    if not allowed:
-        pytest.xfail("this machine gives no private file system")
 
 
 def tried(adapter: str, **changes: Any) -> Tried:
@@ -40,28 +30,30 @@ def tried(adapter: str, **changes: Any) -> Tried:
     return result
 
 
-@needs_a_mount
 def test_a_short_write_on_a_full_disk_that_nobody_looks_at() -> None:
     result = tried("ShortWrites")
+    if not allowed:
+        assert "no small file system" in result.refused
+        return
     assert {found.trial.violation.kind for found in result.found if found.trial.violation} == {"cannot_open"}
     sites = {str(found.trial.site) for found in result.found}
     assert len(sites) == 1 and "ShortWrites.write" in sites.pop()
 
 
-@needs_a_mount
 def test_a_full_disk_that_is_raised_is_no_finding() -> None:
     result = tried("Documents")
-    assert result.refused == ""
     assert result.found == []
+    assert (result.refused == "") is allowed
+    if not allowed:
+        return
     assert result.fired > 10
     struck = {(key[3], key[4]) for key in result.struck}
     assert ("write", "no space") in struck and ("open", "no inodes") in struck
 
 
-@needs_a_mount
 def test_one_fault_alone_can_be_tried_again() -> None:
     result = tried("ShortWrites", only=FullDisk(0, 2))
-    assert (result.trials, len(result.found)) == (1, 1)
+    assert (result.trials, len(result.found)) == ((1, 1) if allowed else (0, 0))
 
 
 def test_without_a_small_file_system_nothing_is_filled(make_bench: Callable[[Any], Bench]) -> None:
@@ -83,5 +75,3 @@ def test_a_trial_that_ended_its_worker(make_bench: Callable[[Any], Bench]) -> No
     made = DisksEngine(make_bench(Adapter), Workload("disk", SAVES), "io_error", "fails_cleanly")
     trial = made.ended(FullDisk(1, 0, Room.INODES), Violation("hang", "it did not return"))
     assert trial.fired == 1 and trial.exhibit is not None and "0 free inodes" in trial.exhibit.reached
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from harness import Put
 from harness.core.workload import Reopen, Workload
 from harness.run.live.engines import ENGINES
-from harness.run.live.telling import FINDINGS_LIMIT, REDUCTIONS, SLOW_REDUCTIONS, LiveCase, LiveTelling
+from harness.run.live.telling import FINDINGS_LIMIT, REDUCTIONS, SLOW_REDUCTIONS, LiveCase, LiveTelling, plain
 from harness.run.live.values import Tried
 from harness.run.pool import Interrupted
 from harness.run.progress import Silent
@@ -112,3 +113,18 @@ def test_one_defect_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def _found(directory: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> list[Any]:
     monkeypatch.setitem(ENGINES, NAME, kind_of_engine(count=1, broken=lambda workload, fault: kind))
     return explored(directory, job(puts(1))).found
+
+
+def test_what_several_faults_did_is_not_told_beside_what_one_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the same defect in a longer story; where no single fault breaks the claim, it is told."""
+    monkeypatch.setitem(ENGINES, NAME, kind_of_engine(broken=needs("k0")))
+    monkeypatch.setitem(ENGINES, "several", dataclasses.replace(ENGINES[NAME], compound=True))
+    (single,) = [LiveCase(found, "one", "kept") for found in explored(tmp_path, job(puts(1))).found]
+    several = dataclasses.replace(single, found=dataclasses.replace(single.found, engine="several"))
+    claim = single.found.claim
+
+    assert plain([several, single], set()) == [single]
+    assert plain([several], {claim}) == []
+    assert plain([several], {"another claim"}) == [several]
