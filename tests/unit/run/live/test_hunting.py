@@ -184,7 +184,8 @@ def test_without_hypothesis_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     """The scenarios are left out, because no machine could run them."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     made: Any = campaign.LiveFaults(_Campaign(), _scenarios(), machined.Careful.contract, None)  # type: ignore[arg-type]
-    assert [item.engine for item in made.scenarios] == ["damage"]
+    assert [scenario.engine for scenario, _, _ in made._tried()] == ["damage"]
+    assert made.not_exercised
 
 
 class _Campaign:
