@@ -260,6 +260,15 @@ def absolute(path: Any, directory: int | None = None) -> str:
     return os.path.abspath(text)
 
 
+def exists(path: str) -> bool:
+    """Whether there is anything of this name; asked past the gates."""
+    try:
+        real.lstat(path)
+    except OSError:
+        return False
+    return True
+
+
 def shortened(name: str, arguments: tuple[Any, ...], size_bytes: int) -> tuple[Any, ...]:
     """The arguments of a call that reads or writes only so many bytes."""
     changed = list(arguments)

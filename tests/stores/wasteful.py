@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from harness import Contract
+from harness import Contract, Delete
 from tests.stores.honest import Sound
 
 PROMISES = Contract(power_loss=None, corruption=None)
@@ -32,6 +32,46 @@ class Hushed(Careful):
             super().write(path, pairs)
         except OSError:
             return
+
+
+class OneFileEach(Careful):
+    """A file for each key; one that is not there need not be deleted."""
+
+    name = "one file each"
+
+    def open(self, directory: Path) -> Path:
+        return directory
+
+    def apply(self, store: Path, operation: Any) -> None:
+        path = store / operation.key.encode().hex()
+        if isinstance(operation, Delete):
+            path.unlink(missing_ok=True)
+            return
+        temporary = path.with_suffix(".new")
+        temporary.write_text(operation.value, encoding="utf-8", newline="")
+        temporary.replace(path)
+
+    def snapshot(self, store: Path) -> Any:
+        files = [path for path in store.iterdir() if not path.suffix]
+        return {bytes.fromhex(path.name).decode(): path.read_bytes().decode() for path in files}
+
+
+class InMemory(Careful):
+    """Reads its file when it is opened, and never again; no file is no pairs."""
+
+    name = "in memory"
+
+    def open(self, directory: Path) -> Any:
+        path = directory / "pairs.json"
+        return [path, self.read(path)]
+
+    def apply(self, store: Any, operation: Any) -> None:
+        changed = self.changed(store[1], operation)
+        self.write(store[0], changed)
+        store[1] = changed
+
+    def snapshot(self, store: Any) -> Any:
+        return dict(store[1])
 
 
 class Forgetful(Careful):

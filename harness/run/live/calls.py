@@ -29,7 +29,7 @@ from harness.judge.classify import Violation
 from harness.judge.failing import Ledger, judge_shown, promise_without_crash, worse
 from harness.record import kernel
 from harness.record.callsite import CallSites, call_site
-from harness.record.kernel import Call
+from harness.record.kernel import Call, exists
 from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
 from harness.run.live.damage import probes
@@ -147,7 +147,7 @@ class Injector:
 
 def _creates(call: Call) -> bool:
     """Whether an open makes a file: it may, and there is none."""
-    return call.group == kernel.OPEN and bool(call.flags & os.O_CREAT) and not os.path.lexists(call.path())
+    return call.group == kernel.OPEN and bool(call.flags & os.O_CREAT) and not exists(call.path())
 
 
 class Session:

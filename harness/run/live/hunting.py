@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,8 @@ class MachineEngine:
             run_machine(machine, number=hunt.number, examples=hunt.examples, steps=hunt.steps, home=home)
         except Hanging as hanging:
             return self._trial(stage.stage, hanging.broken)
+        except Enough:
+            pass
         except UsageError as error:
             return Trial(0, unknown=str(error))
         except Exception as error:  # what was found, or Hypothesis could not make it happen again
@@ -151,12 +153,16 @@ class MachineEngine:
         )
 
 
-class Hunter:
-    """A stage that looks for violations of one promise, and stops making them shorter after a while.
+class Enough(BaseException):
+    """A program has been made shorter for long enough. No `Exception`, so that Hypothesis gives up its search as well.
 
-    From then on it only repeats what it has seen, without touching the store: Hypothesis must find its shortest
-    program failing once more.
+    Otherwise it would go on for as long as it finds anything shorter, which takes minutes even if nothing is carried
+    out any more.
     """
+
+
+class Hunter:
+    """A stage that looks for violations of one promise, and ends the hunt after one was made shorter for a while."""
 
     def __init__(self, stage: StoreStage, claim: str) -> None:
         self.stage = stage
@@ -164,37 +170,25 @@ class Hunter:
         self.best: Broken | None = None
         self.examples = 0
         self._last = 0
-        self._seen: dict[str, Broken] = {}
-        self._steps: list[Any] = []
-        self._looking = False
         self._lost = False
-
-    @property
-    def _repeating(self) -> bool:
-        return self.best is not None and self.examples > self._last
 
     def begin(self, *, looking: bool = False) -> None:
         self.examples += 1
-        self._steps, self._looking, self._lost = [], looking, False
-        if not self._repeating:
-            self.stage.begin(looking=looking)
+        if self.best is not None and self.examples > self._last:
+            raise Enough
+        self._lost = False
+        self.stage.begin(looking=looking)
 
     def act(self, step: Any) -> None:
-        self._steps.append(step)
-        self._do(source(tuple(self._steps)), lambda: self.stage.act(step))
+        self._do(lambda: self.stage.act(step))
 
     def finish(self) -> None:
-        self._do(f"{source(tuple(self._steps))} finish", self.stage.finish)
+        self._do(self.stage.finish)
 
     def end(self) -> None:
         self.stage.end()
 
-    def _do(self, what: str, action: Any) -> None:
-        key = f"{self._looking} {what}"
-        if self._repeating:
-            if key in self._seen:
-                raise self._seen[key].with_traceback(None)
-            return
+    def _do(self, action: Callable[[], None]) -> None:
         if self._lost:
             return
         try:
@@ -203,7 +197,7 @@ class Hunter:
             if not self._wanted(broken):
                 self._lost = self.stage.over = True
                 return
-            self._keep(key, broken)
+            self._keep(broken)
             raise
 
     def _wanted(self, broken: Broken) -> bool:
@@ -212,12 +206,11 @@ class Hunter:
             return False
         return self.best is None or _key(broken) == _key(self.best)
 
-    def _keep(self, key: str, broken: Broken) -> None:
+    def _keep(self, broken: Broken) -> None:
         if self.best is None:
             self._last = self.examples + SHRINKS
         if self.best is None or _size(broken) <= _size(self.best):
             self.best = broken
-        self._seen[key] = broken
 
 
 def _key(broken: Broken) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.core.trace import CallSite, Trace, empty_image
-from harness.core.workload import Workload
+from harness.core.workload import Reopen, Workload
 from harness.inject.resources import Needs, Resource, ResourceFault, resource_faults
 from harness.judge.classify import Violation
 from harness.judge.shortage import judge_shortage, owed
@@ -50,6 +50,13 @@ class Told:
     last: CallSite | None = None  # the call before the end of the step
     died: bool = False
 
+    @property
+    def absent(self) -> set[int]:
+        """Operations that found nothing of that name, and may have been content: a deletion is, if the file is gone."""
+        return {hit.operation for hit in self.hits if hit.absent} - {
+            hit.operation for hit in self.hits if not hit.absent
+        }
+
     @classmethod
     def of(cls, client: Client, gate: Refusing) -> Told:
         return cls(
@@ -60,6 +67,11 @@ class Told:
             tuple(gate.hits),
             None if gate.last is None else CallSites().resolve(*gate.last),
         )
+
+
+def _may_strike(resource: Resource, *, opens: bool) -> bool:
+    """Whether this shortage can begin with a step."""
+    return resource is not Resource.PATH and not (opens and resource is Resource.GONE)
 
 
 class ResourceEngine:
@@ -130,8 +142,11 @@ class ResourceEngine:
         gate, client = self._gate(bench), Client(bench)
         with kernel.engage(gate), contextlib.ExitStack() as lasting:
             for index, step in enumerate((None, *self.workload.steps)):
+                opens = step is None or isinstance(step, Reopen)
+                if opens and fault.resource is Resource.GONE:
+                    lasting.close()  # whoever opens a store says that its directory is there
                 with contextlib.ExitStack() as brief:
-                    if index == fault.index and fault.resource is not Resource.PATH:
+                    if index == fault.index and _may_strike(fault.resource, opens=opens):
                         (lasting if fault.lasting else brief).enter_context(short_of(fault, gate))
                     gate.operation = len(client.operations)
                     if step is None:
@@ -176,9 +191,10 @@ class ResourceEngine:
 
     def _judged(self, told: Told, bench: Bench) -> Violation | None:
         """Whether everything acknowledged is there, and it works, once there is enough of everything again."""
-        oracle = oracle_for(bench.adapter, told.operations, told.errors)
+        unsure = told.errors.keys() | told.absent
+        oracle = oracle_for(bench.adapter, told.operations, unsure)
         if told.died:  # a step may have been on its way; operations are as those after a kill
-            oracle = oracle_for(bench.adapter, (*told.operations, *self._next(told)), told.errors)
+            oracle = oracle_for(bench.adapter, (*told.operations, *self._next(told)), unsure)
         spare = spare_operations(bench.adapter.model, Trace(empty_image(), (), told.operations, "", 0, told.errors))
         recovery = bench.recoverer().recover(oracle, spare)
         admissible = owed(bench.contract, told.operations)

@@ -11,7 +11,7 @@ from typing import Any
 from harness.record import kernel
 from harness.record import originals as real
 from harness.record.callsite import CallSites, call_site
-from harness.record.kernel import Call, Gate
+from harness.record.kernel import Call, Gate, exists
 from harness.run.live.values import Struck
 
 SHORT_WRITE = "short write"
@@ -112,7 +112,7 @@ def plain_name(name: str) -> str:
 def needs_room(call: Call) -> bool:
     """Whether the call takes room on the disk: overwriting, renaming and removing do not."""
     if call.group == kernel.OPEN:
-        return bool(call.flags & os.O_CREAT) and not os.path.lexists(call.path())
+        return bool(call.flags & os.O_CREAT) and not exists(call.path())
     if call.group == kernel.NAME:
         return call.name in _MAKE_NAMES
     if call.group == kernel.SIZE:

@@ -17,8 +17,7 @@ from harness.inject.resources import ERRORS, Resource, ResourceFault
 from harness.record import kernel
 from harness.record import originals as real
 from harness.record.callsite import call_site
-from harness.record.kernel import Call
-from harness.run.live.timepiece import exists
+from harness.record.kernel import Call, exists
 
 _STARTERS = ("_start_new_thread", "_start_joinable_thread")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -27,12 +26,16 @@ _SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A call that failed for want of something, by the number of the operation that was running."""
+    """A call that failed for want of something, by the number of the operation that was running.
+
+    `absent`: that there is nothing of that name is the truth, and all that this call wanted to know or to bring about.
+    """
 
     where: Any
     call: str
     error: int
     operation: int
+    absent: bool = False
 
 
 @dataclass(slots=True)
@@ -83,10 +86,17 @@ class Refusing:
         return bool(call.paths) and call.group != kernel.CLOSE
 
     def _refuse(self, call: Call, error: int) -> Any:
-        self.hits.append(Hit(call_site(3), call.name.removeprefix("file_"), error, self.operation))
+        absent = error == errno.ENOENT and _is_content_without(call)
+        self.hits.append(Hit(call_site(3), call.name.removeprefix("file_"), error, self.operation, absent))
         if call.name == "access":
             return False
         raise OSError(error, os.strerror(error), call.paths[0] if call.paths else None)
+
+
+def _is_content_without(call: Call) -> bool:
+    """Whether a call looks or removes, so that a store may take "no such file" for an answer."""
+    looks = call.group in (kernel.STATUS, kernel.LIST) or (call.group == kernel.OPEN and not call.flags & _WRITES)
+    return looks or call.name in ("unlink", "remove", "rmdir")
 
 
 def _opens_to_write(call: Call) -> bool:

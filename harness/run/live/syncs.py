@@ -42,7 +42,7 @@ from harness.judge.failing import Ledger, judge_shown
 from harness.record import Recorder, kernel
 from harness.record import originals as real
 from harness.record.callsite import CallSites, call_site
-from harness.record.kernel import Call
+from harness.record.kernel import Call, exists
 from harness.run.exploring import HARMLESS
 from harness.run.live.bench import Bench, Client
 from harness.run.live.calls import more_operations
@@ -104,7 +104,7 @@ class SyncGate:
 
     def _opened(self, call: Call, make: Callable[..., Any]) -> Any:
         """A new file may get the number of one that is gone, and has nothing to do with that."""
-        new = not os.path.lexists(call.path())
+        new = not exists(call.path())
         result = make()
         if new:
             status = real.stat(call.path())

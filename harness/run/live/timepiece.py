@@ -27,7 +27,7 @@ from harness.inject.clocks import NANOSECONDS, Clock, ClockFault, ClockMoment, C
 from harness.record import kernel
 from harness.record import originals as real
 from harness.record.callsite import CallSites, call_site
-from harness.record.kernel import Call
+from harness.record.kernel import Call, exists
 from harness.record.references import Rebinding
 from harness.record.tap import disguise
 from harness.run.live import real_clocks as clocks
@@ -257,15 +257,6 @@ class FileTimes:
             if call.name == "utime" and abs(real.stat(target).st_mtime_ns - real.time_ns()) > 5 * NANOSECONDS:
                 return  # set to a time of the store's own choice
             real.utime(target, ns=(wall_ns, wall_ns))
-
-
-def exists(path: str) -> bool:
-    """Whether there is anything of this name; asked past the gates."""
-    try:
-        real.lstat(path)
-    except OSError:
-        return False
-    return True
 
 
 # --- does it work? ------------------------------------------------------------------------------

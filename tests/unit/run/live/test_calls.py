@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from harness import Append, Put, Save
 from harness.core.workload import Reopen, Workload
 from harness.inject.calls import CallFault, CallLasting, CallWay
 from harness.judge.classify import Violation
+from harness.record import kernel
 from harness.run.live.bench import Bench
-from harness.run.live.calls import CallsEngine, descriptors
+from harness.run.live.calls import CallsEngine, Injector, descriptors
 from harness.run.live.values import Trial
 from tests.unit.run.live import failing_stores as stores
 
@@ -44,6 +46,24 @@ def broken(made: CallsEngine) -> dict[tuple[str, str], CallFault]:
             line = Path(trial.site.file).read_text().splitlines()[trial.site.line - 1].strip()
             found.setdefault((trial.violation.kind, line), fault)
     return found
+
+
+def test_what_the_harness_asks_itself_is_no_call_of_the_store(make_bench: Make) -> None:
+    """Whether an open makes a file is asked past the gates, or a look that nobody took would be struck."""
+
+    class Looks(stores.ShortWrites):
+        def open(self, directory: Path) -> Any:
+            store = super().open(directory)
+            (directory / "document").exists()
+            return store
+
+    struck = engine(make_bench, Looks, SAVES)
+    assert {call.name for call in struck.calls if call.group == "status"} == {"stat"}
+    assert any(call.creates for call in struck.calls)
+    plain = Injector(str(struck.bench.directory), CallFault("lstat", 1, "EIO"))
+    with kernel.engage(plain):
+        os.close(os.open(struck.bench.directory / "new", os.O_CREAT | os.O_WRONLY))
+    assert not plain.fired
 
 
 # --- defects ------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from harness.run.live import campaign, hunting
 from harness.run.live.bench import Bench
 from harness.run.live.breaking import Blame, Broken
 from harness.run.live.engines import fault_types
-from harness.run.live.hunting import Hunt, Hunter, MachineEngine
+from harness.run.live.hunting import Enough, Hunt, Hunter, MachineEngine
 from harness.run.options import PROFILES, LiveExtent, Options
 from harness.run.replaying import replay
 from tests.stores import machined
@@ -130,8 +130,8 @@ class Scripted:
     def end(self) -> None: ...
 
 
-def test_a_hunter_repeats_what_it_knows_when_it_has_tried_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other promises are not its business; after so many examples nothing is carried out any more."""
+def test_a_hunter_ends_the_hunt_when_it_has_tried_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other promises are not its business; after so many examples there is not another one."""
     monkeypatch.setattr(hunting, "SHRINKS", 1)
     script: Any = Scripted()
     hunter = Hunter(script, "power_loss")
@@ -144,17 +144,30 @@ def test_a_hunter_repeats_what_it_knows_when_it_has_tried_enough(monkeypatch: py
     with pytest.raises(Broken):
         hunter.act("bad")
     hunter.begin()
-    with pytest.raises(Broken):
-        hunter.act("bad")
-    acts = script.acts
-    hunter.begin()
-    hunter.act("never seen")
-    hunter.finish()
-    hunter.begin()
     with pytest.raises(Broken) as caught:
         hunter.act("bad")
+    acts = script.acts
+    with pytest.raises(Enough):
+        hunter.begin()
+    hunter.end()
     assert caught.value is hunter.best and script.acts == acts
     assert hunter.best.program.steps == ("bad",)
+
+
+def test_hypothesis_draws_no_more_examples_than_may_be_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would shrink for minutes what is long, even if nothing of it is carried out."""
+    monkeypatch.setattr(hunting, "SHRINKS", 4)
+    begun: list[int] = []
+    original = Hunter.begin
+
+    def begin(self: Hunter, *, looking: bool = False) -> None:
+        begun.append(0 if self.best is None else 1)
+        original(self, looking=looking)
+
+    monkeypatch.setattr(Hunter, "begin", begin)
+    made = engine(machined.NoDirectorySync, tmp_path, "power_loss", "acknowledged", examples=10, steps=10)
+    trial = made.attempt(*made.faults())
+    assert trial.violation is not None and sum(begun) == 4 + 1
 
 
 def test_programs_survive_a_certificate() -> None:
@@ -184,8 +197,8 @@ def test_without_hypothesis_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     """The scenarios are left out, because no machine could run them."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     made: Any = campaign.LiveFaults(_Campaign(), _scenarios(), machined.Careful.contract, None)  # type: ignore[arg-type]
-    assert [scenario.engine for scenario, _, _ in made._tried()] == ["damage"]
-    assert made.not_exercised
+    assert {scenario.engine for scenario, _, _ in made._tried()} == {"damage"}
+    assert made.not_exercised and all("Hypothesis is not installed" in reason for reason in made.not_exercised)
 
 
 class _Campaign:

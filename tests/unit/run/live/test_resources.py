@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness import Put
+from harness import Delete, Put
 from harness.core.workload import Reopen, Workload
 from harness.inject.resources import Needs, Resource, ResourceFault, resource_faults
 from harness.judge.classify import Violation
@@ -48,6 +48,17 @@ def test_a_store_that_raises_is_left_alone(tmp_path: Path) -> None:
     assert kinds(trials) == set()
     struck = {row.fault for trial in trials for row in trial.struck}
     assert {"descriptors", "directory", "file system", "gone", "path"} <= struck
+
+
+def test_no_such_file_may_be_taken_at_its_word(tmp_path: Path) -> None:
+    """While the directory is gone, a deletion finds nothing to delete; and nobody opens a directory that is gone."""
+    workload = Workload("pairs", (Put("a", "1"), Reopen(), Delete("a"), Reopen(), Put("b", "2"), Delete("b")))
+    for store in (wasteful.OneFileEach, wasteful.InMemory):
+        tested = engine(store, tmp_path, workload)
+        places = range(len(workload.steps) + 1)
+        faults = [ResourceFault(Resource.GONE, 0, index, lasting) for index in places for lasting in (False, True)]
+        trials = tried(tested, faults)
+        assert kinds(trials) == set() and any(trial.fired for trial in trials), store.name
 
 
 def test_threads_that_could_not_be_started(tmp_path: Path) -> None:
