@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
@@ -14,6 +16,17 @@ from harness.run.loading import load_adapter
 from tests.field.libraries import LIBRARIES, REPRODUCTIONS, Library, reproduce, source
 from tests.field.run_field import DOCUMENT, chapter, promise, table_rows
 from tests.stores.conduct import certified, small_runs, verdicts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_library_stays() -> Iterator[None]:
+    """What these libraries load keeps functions that other tests patch in this process: it is forgotten at the end."""
+    before = {name.partition(".")[0] for name in sys.modules}
+    yield
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] not in before and "site-packages" in str(getattr(module, "__file__", "")):
+            del sys.modules[name]
+
 
 EVERY_LIBRARY = pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
 SHOWN = [(library, name) for library in LIBRARIES for name in library.shown]

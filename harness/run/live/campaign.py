@@ -97,8 +97,8 @@ class LiveFaults:
             essential = ENGINES[series.scenario.engine].essential
             if series.tried and not series.struck and not essential and series.claim in struck:
                 self.series.remove(series)
-                refused = next((item.refused for item in series.tried if item.refused), "")
-                self.not_exercised.append(f"{series.scenario.name}: {refused or 'there was nothing for it to strike'}")
+                why = next((item.refused or item.idle_because for item in series.tried), "")
+                self.not_exercised.append(f"{series.scenario.name}: {why or 'there was nothing for it to strike'}")
 
     @property
     def notes(self) -> tuple[str, ...]:

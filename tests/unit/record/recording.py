@@ -45,7 +45,7 @@ def recorded(root: Path, *, complete: bool = True) -> Iterator[Recording]:
         recording.recorder.stop()
     recording.trace = recording.recorder.finish(())
     if complete:
-        assert recording.trace.unseen == ()
+        assert not recording.trace.unseen, recording.trace.unseen
 
 
 def opened(path: Path | str, flags: int, *writes: bytes) -> None:

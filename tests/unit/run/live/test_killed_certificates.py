@@ -95,7 +95,8 @@ def test_nothing_is_killed_where_there_is_no_fork(monkeypatch: pytest.MonkeyPatc
     scenarios = tuple(Scenario(engine, "process_crash", "", (), "short", engine=engine) for engine in engines)
     faults = LiveFaults(_Campaign(), scenarios, Sound.contract, _Progress())  # type: ignore[arg-type]
 
-    assert [scenario.engine for scenario in faults.scenarios] == ["damage"]
+    assert [scenario.engine for scenario, _, _ in faults._tried()] == ["damage"]
+    assert faults.not_exercised == ["kills: this system has no fork(2)"]
 
 
 def test_schedules_that_never_fired_leave_the_claim_unknown() -> None:
@@ -104,7 +105,7 @@ def test_schedules_that_never_fired_leave_the_claim_unknown() -> None:
     reason = "the schedule 'kill@99' never fired: the workload made 9 calls"
     tried = Tried("here", planned=1, trials=1, idle=1, operations=2, idle_because=reason)
 
-    assert live._verdict(Series(scenario, "acknowledged", [], [tried])) == (
+    assert live._verdict(Series(scenario, "process_crash", "acknowledged", [], [tried])) == (
         Verdict.UNKNOWN,
         [f"no fault fired: {reason}"],
     )
