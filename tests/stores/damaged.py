@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import warnings
 import zlib
 from pathlib import Path
@@ -70,6 +72,45 @@ class Checking(Trusting):
 
     def complaint(self) -> Exception:
         return ValueError("damaged")
+
+
+class Locking(Checking):
+    """Holds a lock while it is open, or half open; another opening meanwhile is refused."""
+
+    name = "locking"
+    early = False
+
+    def open(self, directory: Path) -> Any:
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise
+        path = super().open(directory)
+        if self.early:
+            self.snapshot((path, lock))
+        return path, lock
+
+    def apply(self, store: Any, operation: Any) -> Any:
+        return Checking.apply(_Unlocked(), store[0], operation)
+
+    def snapshot(self, store: Any) -> dict[str, str]:
+        return super().snapshot(store[0])
+
+    def close(self, store: Any) -> None:
+        os.close(store[1])
+
+
+class LockingEarly(Locking):
+    """Reads when it is opened, and forgets the descriptor where that fails."""
+
+    name = "locking early"
+    early = True
+
+
+class _Unlocked(Checking):
+    """What works on the file itself."""
 
 
 class Surprising(Checking):

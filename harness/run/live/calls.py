@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +32,7 @@ from harness.record.kernel import Call, exists
 from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
 from harness.run.live.damage import probes
+from harness.run.live.descriptors import close_leaked, descriptors
 from harness.run.live.values import Exhibit, Struck, Trial
 from harness.run.recovering import StoreFailed, TolerantModel, is_built_in
 
@@ -438,25 +438,3 @@ def _place_of(calls: list[Seen], fault: CallFault) -> CallSite | None:
     file, _, rest = named[fault.number - 1].site.rpartition(":")
     line, _, function = rest.partition(" in ")
     return CallSite(file, int(line), function) if file else None
-
-
-def descriptors(directory: Any) -> set[int]:
-    """The open descriptors of this process that are files below `directory`, or itself."""
-    root = os.path.realpath(directory)
-    return {number for number in map(int, os.listdir("/proc/self/fd")) if _target(number).startswith(root)}
-
-
-def _target(number: int) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{number}")
-    except OSError:
-        return ""
-
-
-def close_leaked(directory: Any, before: set[int]) -> None:
-    """What a failed close or open left open: a client that starts anew has none of it, and its locks are gone."""
-    if not descriptors(directory) - before:
-        return
-    gc.collect()
-    for number in descriptors(directory) - before:
-        os.close(number)

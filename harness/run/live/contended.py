@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import os
 import pickle
-import select
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -26,6 +25,7 @@ from harness.judge.contended import Attempted, judge_contended
 from harness.record import originals as real
 from harness.run import containment
 from harness.run.live.bench import Bench, Client, NoBoard
+from harness.run.live.descriptors import heard
 from harness.run.live.session import Session
 from harness.run.live.timepiece import FileTimes
 from harness.run.recovering import Step, StoreFailed, TolerantModel
@@ -185,7 +185,7 @@ class _Pipes:
         """Wait for the word; `False` if the process `other` sleeps in the kernel, and won't say it."""
         before = ""
         while True:
-            if select.select([self.going_on], [], [], _LOOK_S)[0]:
+            if heard(self.going_on, _LOOK_S):
                 before = ""
                 if real.read(self.going_on, 1) != b"w":
                     return True

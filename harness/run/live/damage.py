@@ -6,6 +6,7 @@ times: twice by opening and reading, in every way that it offers, and once after
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from harness.record.callsite import CallSites, call_site
 from harness.record.kernel import Call
 from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client, listening
+from harness.run.live.descriptors import close_leaked, descriptors
 from harness.run.live.values import Exhibit, Struck, Trial
 from harness.run.recovering import Step, TolerantModel, read_state, text_of_error
 
@@ -172,7 +174,8 @@ class DamageEngine:
 
     def _opening(self, opening: Step, reading: Step, closing: Step) -> Opening:
         """Open, read in every way, and close, listening for signals."""
-        step = opening
+        step, adapter, store = opening, None, None
+        before = descriptors(self.bench.directory)
         with listening() as signals:
             try:
                 adapter = self.bench.call(opening, self.bench.adapter)
@@ -185,8 +188,17 @@ class DamageEngine:
                 step = closing
                 self.bench.call(closing, adapter.close, store)
             except BaseException as error:
-                return self._raised(step, error, signals.count > 0)
+                raised = self._raised(step, error, signals.count > 0)
+                self._let_go(closing, adapter, None if step is closing else store, before)
+                return raised
         return Opening(state, matches, signal, answer=answer)
+
+    def _let_go(self, closing: Step, adapter: Any, store: Any, before: set[int]) -> None:
+        """What a client does after an exception: it closes, and starts anew. Locks held on would lock out itself."""
+        if store is not None:
+            with contextlib.suppress(BaseException):
+                self.bench.call(closing, adapter.close, store)
+        close_leaked(self.bench.directory, before)
 
     def _raised(self, step: Step, error: BaseException, signal: bool) -> Opening:
         declared = isinstance(error, self.bench.contract.errors)
@@ -234,6 +246,7 @@ class DamageEngine:
 
     def _opening_after(self, following: tuple[Any, ...]) -> Opening | None:
         """Write, close and read again; `None` where the store refuses to be written to, which it may."""
+        before, adapter, store = descriptors(self.bench.directory), None, None
         with listening() as signals:
             try:
                 adapter = self.bench.call(Step.SECOND_OPEN, self.bench.adapter)
@@ -243,6 +256,7 @@ class DamageEngine:
                 self.bench.call(Step.SECOND_CLOSE, adapter.close, store)
             except BaseException as error:
                 raised = self._raised(Step.APPLY, error, signals.count > 0)
+                self._let_go(Step.SECOND_CLOSE, adapter, store, before)
                 return None if raised.declared else raised
         return self._opening(Step.THIRD_OPEN, Step.THIRD_SNAPSHOT, Step.THIRD_CLOSE)
 

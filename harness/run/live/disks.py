@@ -29,10 +29,9 @@ from harness.run.live.calls import (
     Look,
     Session,
     blamed,
-    close_leaked,
-    descriptors,
     each_site,
 )
+from harness.run.live.descriptors import close_leaked, descriptors
 from harness.run.live.values import Exhibit, Struck, Trial
 
 #: The size of the private file system. Enough for every workload, and little enough to fill page by page.

@@ -9,6 +9,7 @@ from typing import Any
 from harness.crash.materialize import Materializer
 from harness.judge.classify import Violation
 from harness.run.live.bench import Bench
+from harness.run.live.descriptors import close_leaked, descriptors
 from harness.run.live.engines import ENGINES
 from harness.run.live.values import LiveFound, Struck, StruckKey, Trial, TrialsJob, Tried
 from harness.run.recovering import Board
@@ -64,7 +65,9 @@ class TrialExplorer:
     def _trial(self, engine: Any, fault: Any, unit: int) -> Trial:
         self.left -= 1
         if unit not in self.interrupted:
+            before = descriptors(self.bench.directory)
             trial: Trial = engine.attempt(fault)
+            close_leaked(self.bench.directory, before)
             self.bench.surroundings.restore()
             return trial
         ended: Trial = engine.ended(fault, Violation(*self.interrupted[unit]))

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import os
 import pickle
-import select
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from harness.record import uninstall
 from harness.record.callsite import CallSites, is_store_file
 from harness.run.live.bench import Bench
 from harness.run.live.calls import Act, CallsEngine, Fired, Injector, Look, Session, blamed, each_site
+from harness.run.live.descriptors import heard
 from harness.run.live.values import Struck, Trial
 
 #: Room that is tried at most; more would take long, because a fake file system is slow.
@@ -109,7 +109,7 @@ class _Child:
         """The answer; `None` if the process has ended, or takes too long and is ended."""
         try:
             _send(self._ask, question)
-            if select.select([self._hear], [], [], _PATIENCE_S)[0]:
+            if heard(self._hear, _PATIENCE_S):
                 return _receive(self._hear)
         except (EOFError, OSError):
             pass  # it has ended

@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import select
 import signal
 import struct
 import time
@@ -25,6 +24,7 @@ from harness.core.errors import HarnessFault
 from harness.inject.kills import Called, Settled
 from harness.record import originals as real
 from harness.run import containment
+from harness.run.live.descriptors import heard
 from harness.run.recovering import Board, Step
 from harness.run.worker_main import out_of_reach
 
@@ -240,9 +240,7 @@ class Child:
         return False
 
     def _speaks(self, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self._reader, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        return heard(self._reader, seconds)
 
     def _take(self) -> bool:
         """Hear what is in the pipe; `False` at its end."""

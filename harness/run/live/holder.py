@@ -13,7 +13,6 @@ import fcntl
 import os
 import pickle
 import resource
-import select
 import signal
 import struct
 import traceback
@@ -35,6 +34,7 @@ from harness.run import containment
 from harness.run.exploring import HARMLESS
 from harness.run.live.bench import listening
 from harness.run.live.damage import ReadWatch
+from harness.run.live.descriptors import heard
 from harness.run.live.saboteur import Saboteur
 from harness.run.live.values import Struck
 from harness.run.recovering import read_state, text_of_error
@@ -124,10 +124,7 @@ class Holder:
         return value
 
     def _has_answered(self) -> bool:
-        """Wait for it; a poll, because select(2) knows no descriptors above 1023."""
-        poll = select.poll()
-        poll.register(self._answers, select.POLLIN)
-        return bool(poll.poll(self.time_limit_s * 1000))
+        return heard(self._answers, self.time_limit_s)
 
     def kill(self) -> None:
         """End the child at once."""

@@ -18,6 +18,7 @@ from harness.judge.classify import Violation
 from harness.record import install, uninstall
 from harness.run.live.bench import Bench
 from harness.run.live.damage import DamageEngine, following_operations, oracle_for, probes
+from harness.run.live.descriptors import descriptors
 from harness.run.live.values import Trial
 from tests.stores import damaged
 from tests.stores.hostile import Counter
@@ -41,7 +42,7 @@ def engine(
     adapter: Any, directory: Path, claim: str = "corruption", workload: Workload = PAIRS, refused: str = ""
 ) -> DamageEngine:
     folder = directory / "data"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     promise = adapter.contract.corruption or "detected"
     made = DamageEngine(Bench(adapter, folder, Materializer(folder), Diary(), 0), workload, claim, promise)
     assert refused in made.rehearse()
@@ -77,13 +78,28 @@ def test_a_broken_promise_is_seen(adapter: Any, kind: str, tmp_path: Path) -> No
     assert broken.struck[0].site == broken.site
 
 
-@pytest.mark.parametrize("adapter", [damaged.Checking, damaged.Resetting, damaged.Mirrored, damaged.Anew])
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        *(damaged.Checking, damaged.Resetting, damaged.Mirrored, damaged.Anew),
+        *(damaged.Locking, damaged.LockingEarly),
+    ],
+)
 def test_what_a_store_may_do_is_left_alone(adapter: Any, tmp_path: Path) -> None:
     """An exception of a declared type; an earlier state with a signal; what was promised to be repaired is."""
     found = trials(engine(adapter, tmp_path))
     assert len(found) > 50 and kinds(found) == set()
     assert all(trial.fired for trial in found.values())
     assert any(trial.struck for trial in found.values())
+
+
+def test_a_client_that_was_told_of_damage_lets_go_of_the_store(tmp_path: Path) -> None:
+    """It closes, or is a new process that has none of the old one's descriptors."""
+    for adapter in (damaged.Locking, damaged.LockingEarly):
+        made = engine(adapter, tmp_path / adapter.__name__)
+        before = descriptors(made.bench.directory)
+        trials(made)
+        assert descriptors(made.bench.directory) == before == set()
 
 
 def test_a_cut_where_an_operation_ended_is_not_held_against_a_store_that_buffers(tmp_path: Path) -> None:
