@@ -221,6 +221,6 @@ def readme_block(record: dict[str, Any]) -> str:
 def _mutant_sentence(counts: dict[str, Any]) -> str:
     return (
         f"{counts['caught']} of {counts['generated']} caught; {counts['equivalent']} equivalent, "
-        f"{counts['not_applicable']} need faults that this version does not have, "
+        f"{counts['not_applicable']} need other faults than that run's, "
         f"{counts['blind_spots']} blind spots"
     )
