@@ -19,6 +19,7 @@ from harness.core.trace import Image, MarkerKind, Trace
 from harness.crash.materialize import Materializer
 from harness.judge.oracle import Oracle
 from harness.record import Recorder, get_ready
+from harness.run.descriptors import close_leaked, descriptors
 from harness.run.recovering import Board, Recoverer, Step, StoreFailed
 
 
@@ -74,6 +75,7 @@ class Rerecorder:
 
     def _recorded(self, image: Image, count: int) -> Trace | None:
         recorder = Recorder(self.recoverer.directory, base=image)
+        before = descriptors(self.recoverer.directory)
         self.board.enter(self.recoverer.unit, Step.RECORD)
         recorder.start()
         try:
@@ -84,6 +86,7 @@ class Rerecorder:
         finally:
             recorder.stop()
             self.board.leave()
+            close_leaked(self.recoverer.directory, before)  # the process is gone after the operation, and its locks
             self.restore()
         trace = recorder.finish(self.oracle.operations, 0, {})
         return trace if self._worked(count) else _without_operation(trace)

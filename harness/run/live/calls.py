@@ -30,9 +30,9 @@ from harness.record import kernel
 from harness.record.callsite import CallSites, call_site
 from harness.record.kernel import Call, exists
 from harness.record.scan import scan
+from harness.run.descriptors import close_leaked, descriptors
 from harness.run.live.bench import Bench, Client
 from harness.run.live.damage import probes
-from harness.run.live.descriptors import close_leaked, descriptors
 from harness.run.live.values import Exhibit, Struck, Trial
 from harness.run.recovering import StoreFailed, TolerantModel, is_built_in
 

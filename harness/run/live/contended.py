@@ -24,8 +24,8 @@ from harness.judge.classify import Violation
 from harness.judge.contended import Attempted, judge_contended
 from harness.record import originals as real
 from harness.run import containment
+from harness.run.descriptors import heard
 from harness.run.live.bench import Bench, Client, NoBoard
-from harness.run.live.descriptors import heard
 from harness.run.live.session import Session
 from harness.run.live.timepiece import FileTimes
 from harness.run.recovering import Step, StoreFailed, TolerantModel

@@ -27,8 +27,8 @@ from harness.record import kernel
 from harness.record.callsite import CallSites, call_site
 from harness.record.kernel import Call
 from harness.record.scan import scan
+from harness.run.descriptors import close_leaked, descriptors
 from harness.run.live.bench import Bench, Client, listening
-from harness.run.live.descriptors import close_leaked, descriptors
 from harness.run.live.values import Exhibit, Struck, Trial
 from harness.run.recovering import Step, TolerantModel, read_state, text_of_error
 

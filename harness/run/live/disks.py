@@ -20,6 +20,7 @@ from harness.judge.failing import worse
 from harness.record import kernel
 from harness.record import originals as real
 from harness.record.kernel import Call
+from harness.run.descriptors import close_leaked, descriptors
 from harness.run.live.bench import Bench
 from harness.run.live.calls import (
     Act,
@@ -31,7 +32,6 @@ from harness.run.live.calls import (
     blamed,
     each_site,
 )
-from harness.run.live.descriptors import close_leaked, descriptors
 from harness.run.live.values import Exhibit, Struck, Trial
 
 #: The size of the private file system. Enough for every workload, and little enough to fill page by page.

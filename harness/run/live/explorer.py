@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.crash.materialize import Materializer
 from harness.judge.classify import Violation
+from harness.run.descriptors import close_leaked, descriptors
 from harness.run.live.bench import Bench
-from harness.run.live.descriptors import close_leaked, descriptors
 from harness.run.live.engines import ENGINES
 from harness.run.live.values import LiveFound, Struck, StruckKey, Trial, TrialsJob, Tried
 from harness.run.recovering import Board

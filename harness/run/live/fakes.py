@@ -25,9 +25,9 @@ from harness.judge.classify import Violation
 from harness.judge.failing import worse
 from harness.record import uninstall
 from harness.record.callsite import CallSites, is_store_file
+from harness.run.descriptors import heard
 from harness.run.live.bench import Bench
 from harness.run.live.calls import Act, CallsEngine, Fired, Injector, Look, Session, blamed, each_site
-from harness.run.live.descriptors import heard
 from harness.run.live.values import Struck, Trial
 
 #: Room that is tried at most; more would take long, because a fake file system is slow.

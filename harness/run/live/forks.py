@@ -24,7 +24,7 @@ from harness.core.errors import HarnessFault
 from harness.inject.kills import Called, Settled
 from harness.record import originals as real
 from harness.run import containment
-from harness.run.live.descriptors import heard
+from harness.run.descriptors import heard
 from harness.run.recovering import Board, Step
 from harness.run.worker_main import out_of_reach
 

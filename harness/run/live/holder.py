@@ -31,10 +31,10 @@ from harness.record import Recorder, kernel, native
 from harness.record import originals as real
 from harness.record.patches import rebind
 from harness.run import containment
+from harness.run.descriptors import heard
 from harness.run.exploring import HARMLESS
 from harness.run.live.bench import listening
 from harness.run.live.damage import ReadWatch
-from harness.run.live.descriptors import heard
 from harness.run.live.saboteur import Saboteur
 from harness.run.live.values import Struck
 from harness.run.recovering import read_state, text_of_error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Iterator
@@ -49,6 +50,24 @@ class LeavesThreads(Signs):
     def open(self, directory: Path) -> Path:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
         return super().open(directory)
+
+
+class Locked(Sound):
+    """Holds a lock by a bare descriptor for as long as it is open."""
+
+    def open(self, directory: Path) -> Any:
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return super().open(directory), lock
+
+    def apply(self, store: Any, operation: Any) -> None:
+        super().apply(store[0], operation)
+
+    def snapshot(self, store: Any) -> Any:
+        return super().snapshot(store[0])
+
+    def close(self, store: Any) -> None:
+        os.close(store[1])
 
 
 def disk(**files: str) -> Image:
@@ -105,6 +124,13 @@ def test_what_a_store_leaves_running_disturbs_no_other_recording(tmp_path: Path)
 
     assert [acknowledged(trace) for trace in traces] == [[1], [0]]
     assert len(processes(tmp_path)) == 2
+
+
+def test_a_lock_is_gone_with_the_recovery_that_took_it(tmp_path: Path) -> None:
+    """The operation after a recovery is not followed by a close, and the next recovery is that of another process."""
+    traces = rerecorder(Locked, tmp_path).record([(disk(**{"pairs.json": '{"a": "1"}', "lock": ""}), 1)] * 2)
+
+    assert [acknowledged(trace) for trace in traces] == [[1], [1]]
 
 
 def test_the_directory_may_hold_anything_afterwards(tmp_path: Path) -> None:

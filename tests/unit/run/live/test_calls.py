@@ -15,9 +15,9 @@ from harness.core.workload import Reopen, Workload
 from harness.inject.calls import CallFault, CallLasting, CallWay
 from harness.judge.classify import Violation
 from harness.record import kernel
+from harness.run.descriptors import descriptors
 from harness.run.live.bench import Bench
 from harness.run.live.calls import CallsEngine, Injector
-from harness.run.live.descriptors import descriptors
 from harness.run.live.values import Trial
 from tests.unit.run.live import failing_stores as stores
 

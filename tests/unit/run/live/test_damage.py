@@ -16,9 +16,9 @@ from harness.crash.materialize import Materializer
 from harness.inject.damage import Damage, DamageKind
 from harness.judge.classify import Violation
 from harness.record import install, uninstall
+from harness.run.descriptors import descriptors
 from harness.run.live.bench import Bench
 from harness.run.live.damage import DamageEngine, following_operations, oracle_for, probes
-from harness.run.live.descriptors import descriptors
 from harness.run.live.values import Trial
 from tests.stores import damaged
 from tests.stores.hostile import Counter

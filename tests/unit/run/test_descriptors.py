@@ -6,7 +6,7 @@ import os
 import resource
 from pathlib import Path
 
-from harness.run.live.descriptors import close_leaked, descriptors, heard
+from harness.run.descriptors import close_leaked, descriptors, heard
 
 _ABOVE_SELECT = 1100
 
