@@ -2,7 +2,7 @@
 
 Sites are found in the source by what calls are named: functions of `os`, `shutil` and `fcntl`, `open`, and the methods
 of file objects and paths. A method of that name on another object counts as well, but for the store's own; a site
-behind `getattr` is missed.
+behind `getattr` is missed. What only asks for the status of a file is no site, because no fault strikes there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FUNCTIONS = frozenset(
         *("open", "read", "readv", "pread", "preadv", "write", "writev", "pwrite", "pwritev", "sendfile"),
         *("copy_file_range", "truncate", "ftruncate", "posix_fallocate", "fsync", "fdatasync", "sync", "close"),
         *("rename", "replace", "link", "symlink", "unlink", "remove", "rmdir", "mkdir", "makedirs", "listdir"),
-        *("scandir", "stat", "lstat", "fstat", "chmod", "fchmod", "utime", "flock", "lockf"),
+        *("scandir", "chmod", "fchmod", "utime", "flock", "lockf"),
         *("copyfile", "copyfileobj", "copy", "copy2", "move", "rmtree"),
         *("mkstemp", "NamedTemporaryFile", "TemporaryFile", "fdopen"),
     )
@@ -38,7 +38,7 @@ _METHODS = frozenset(
     (
         *("write", "writelines", "read", "readline", "readlines", "readinto", "flush", "truncate", "close"),
         *("read_bytes", "read_text", "write_bytes", "write_text", "unlink", "rename", "touch", "mkdir", "rmdir"),
-        *("iterdir", "stat", "exists", "open", "symlink_to", "hardlink_to"),
+        *("iterdir", "open", "symlink_to", "hardlink_to"),
     )
 )
 
