@@ -25,11 +25,13 @@ from harness.core.errors import HarnessError, UsageError
 from harness.core.program import (
     DamageFile,
     FailNextCall,
+    FailSync,
     FillDisk,
     FreeDisk,
     KillWriter,
     PowerCut,
     Program,
+    TurnClock,
     offered_faults,
 )
 from harness.core.workload import Reopen
@@ -55,6 +57,7 @@ __all__ = [
     "DamageFile",
     "Delete",
     "FailNextCall",
+    "FailSync",
     "FillDisk",
     "FreeDisk",
     "KillWriter",
@@ -65,6 +68,7 @@ __all__ = [
     "Reopen",
     "Save",
     "Sync",
+    "TurnClock",
     "damaged",
     "failing_io",
     "full_disk",
@@ -97,9 +101,9 @@ def play(adapter: Any, steps: Iterable[Any], *, looking: bool = False, seed: int
 def state_machine(adapter: Any, *, faults: tuple[str, ...] | None = None, seed: int = 0) -> Any:
     """A Hypothesis `RuleBasedStateMachine` over `adapter`; its `TestCase` is what pytest and unittest collect.
 
-    `faults` are some of "power_cut", "kill", "failing_call", "full_disk" and "damage"; those about which the contract
-    promises nothing are left out, and without the argument all others take part. Each run patches the process and
-    puts everything back.
+    `faults` are some of "power_cut", "kill", "failing_call", "full_disk", "damage", "failed_sync" and "clock"; those
+    about which the contract promises nothing are left out, and without the argument all others take part. Each run
+    patches the process and puts everything back.
     """
     validate_adapter(adapter, getattr(adapter, "__name__", repr(adapter)))
     offered = offered_faults(adapter.contract, faults)

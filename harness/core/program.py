@@ -6,6 +6,7 @@ A program begins with an empty directory and an open store. `source` writes it a
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,6 +17,13 @@ from harness.core.persistence import PRESETS
 
 #: The errors that `FailNextCall` knows. A short write is no error: fewer bytes are written than were asked for.
 CALL_ERRORS = ("EIO", "ENOSPC", "short write")
+#: What becomes of data whose sync failed: its pages count as clean (ext4, XFS), the file falls back to what was last
+#: synced (Btrfs), or the sync seems to work and the next one of the file reports the error. See `harness.inject.syncs`.
+AFTERMATHS = ("clean", "reverted", "late")
+#: What may be done to the clocks: see `TurnClock`.
+TURNS = ("set", "stop", "summer ends", "summer begins", "right")
+#: The farthest that the wall clock is set at once, seconds: about 317 years.
+_FARTHEST_S = 1e10
 
 #: Text of one repeated character is written as a product from this length on.
 _LONG = 40
@@ -71,15 +79,78 @@ class DamageFile:
     choice: int = 0
 
 
-FAULT_TYPES = (PowerCut, KillWriter, FailNextCall, FillDisk, FreeDisk, DamageFile)
-#: The faults of a program by name, and the promise that each of them is about.
-FAULTS = {
-    "power_cut": "power_loss",
-    "kill": "process_crash",
-    "failing_call": "io_error",
-    "full_disk": "io_error",
-    "damage": "corruption",
+@dataclass(frozen=True, slots=True)
+class FailSync:
+    """Of the next step the `nth` fsync or fdatasync fails (from 1), with one of the `AFTERMATHS` for its data.
+
+    What a store makes of it is judged by the next `PowerCut`; other steps than operations before that end the program,
+    because whether a new opening reads the disk or the pages in memory is not for a store to know.
+    """
+
+    nth: int = 1
+    aftermath: str = "clean"
+
+    def __post_init__(self) -> None:
+        if self.aftermath not in AFTERMATHS:
+            raise UsageError(f"no failed sync ends {self.aftermath!r}: say one of {', '.join(AFTERMATHS)}.")
+        if self.nth < 1:
+            raise UsageError(f"FailSync({self.nth}) can't fire: syncs are counted from 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnClock:
+    """Something happens to the clocks that the store reads; `turn` is one of `TURNS`.
+
+    "set": the wall clock is set by `seconds`, back where negative; "stop": it stands still for a while; "right": it is
+    set right. "summer ends" and "summer begins": months pass until half an hour before local time repeats or skips an
+    hour, or, from there, half an hour passes and the change with it.
+    """
+
+    turn: str = "set"
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.turn not in TURNS:
+            raise UsageError(f"a clock can't turn {self.turn!r}: say one of {', '.join(TURNS)}.")
+        if not abs(self.seconds) <= _FARTHEST_S:
+            raise UsageError(f"TurnClock({self.turn!r}, {self.seconds}) is too far: say up to {_FARTHEST_S:g} seconds.")
+        if self.seconds and self.turn != "set":
+            raise UsageError(f"TurnClock({self.turn!r}) takes no seconds: only \"set\" does.")
+
+
+FAULT_TYPES = (PowerCut, KillWriter, FailNextCall, FillDisk, FreeDisk, DamageFile, FailSync, TurnClock)
+#: The promises that faults of a program are about.
+CLAIMS = ("power_loss", "process_crash", "io_error", "corruption")
+#: The faults of a program by name, and the promises that each of them takes: one of each group.
+FAULTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "power_cut": (("power_loss",),),
+    "kill": (("process_crash",),),
+    "failing_call": (("io_error",),),
+    "full_disk": (("io_error",),),
+    "damage": (("corruption",),),
+    "failed_sync": (("io_error",), ("power_loss",)),
+    "clock": (("process_crash", "power_loss"),),
 }
+
+
+def claim_of(fault: str, promises: Mapping[str, str | None]) -> str | None:
+    """The claim that a violation by `fault` breaks; `None` where not all that it takes is promised.
+
+    A store under a strange clock is closed cleanly, which asks for less than a crash does: so whoever promises to
+    survive a crash promises that.
+    """
+    made = [next((claim for claim in group if promises.get(claim) is not None), None) for group in FAULTS[fault]]
+    return made[0] if all(made) else None
+
+
+def promised_faults(promises: Mapping[str, str | None]) -> tuple[str, ...]:
+    """The faults about which something is promised; `promises` by claim."""
+    return tuple(name for name in FAULTS if claim_of(name, promises) is not None)
+
+
+def promises_of(contract: Contract) -> dict[str, str | None]:
+    """What a contract promises about the faults of a program, by claim."""
+    return {claim: getattr(contract, claim) for claim in CLAIMS}
 
 
 def offered_faults(contract: Contract, wanted: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -90,8 +161,8 @@ def offered_faults(contract: Contract, wanted: tuple[str, ...] | None = None) ->
     for name in wanted or ():
         if name not in FAULTS:
             raise UsageError(f"there is no fault {name!r}: say some of {', '.join(FAULTS)}.")
-    names = FAULTS if wanted is None else wanted
-    return tuple(name for name in names if getattr(contract, FAULTS[name]) is not None)
+    promised = promised_faults(promises_of(contract))
+    return promised if wanted is None else tuple(name for name in wanted if name in promised)
 
 
 @dataclass(frozen=True, slots=True)

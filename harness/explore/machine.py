@@ -25,20 +25,27 @@ from harness.core.errors import UsageError
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import READS, Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
 from harness.core.program import (
+    AFTERMATHS,
     CALL_ERRORS,
     DamageFile,
     FailNextCall,
+    FailSync,
     FillDisk,
     FreeDisk,
     KillWriter,
     PowerCut,
+    TurnClock,
 )
 from harness.core.workload import Reopen
 
 #: Calls of one step that may be the one to fail, and numbers to choose crash states and damages by.
 _CALLS = 12
 _CHOICES = 9_999
+_SYNCS = 4
 _OPERATIONS_AT_ONCE = 3
+#: How far the wall clock is set, seconds: an hour, moments, a day, a year; from any day of these years to before 1970,
+#: and to beyond what 31 and 32 bits hold.
+_STEPS_S = (-3_600.0, 3_600.0, -2.0, 86_400.0, -86_400.0, -31_557_600.0, 31_557_600.0, -2e9, 4.2e8, 2.6e9)
 _EXAMPLES = 40
 _KEYS = ("k1", "k2", "key-three", "", "/", "..", "a/b\0c")
 _SIZES = (513, 4097, 8300, 33_000)
@@ -155,6 +162,19 @@ def _rules_of(fault: str, adapter: Any, some: st.SearchStrategy[Any], batch: st.
             return {"failing_call": rule(error=errors, nth=numbers, batch=batch)(_failing_call)}
         case "damage":
             return {"damage": rule(batch=some, choice=choices)(_damage)}
+        case "failed_sync":
+            models = st.sampled_from([model.name for model in adapter.contract.models()])
+            ways, numbers = st.sampled_from(AFTERMATHS), st.integers(1, _SYNCS)
+            failing = rule(aftermath=ways, nth=numbers, batch=batch, more=some, model=models, choice=choices)
+            return {"failed_sync": failing(_failed_sync)}
+        case "clock":
+            turns = st.sampled_from(_STEPS_S).map(lambda seconds: TurnClock("set", seconds))
+            turns |= st.sampled_from((TurnClock("stop"), TurnClock("right")))
+            seasons = st.sampled_from(("summer ends", "summer begins"))
+            return {
+                "turn_clock": rule(turn=turns, batch=some)(_turn_clock),
+                "pass_change": rule(season=seasons, batch=batch, more=some)(_pass_change),
+            }
     return {
         "fill_disk": rule(batch=batch)(precondition(_has_room)(_fill_disk)),
         "free_disk": rule()(precondition(_is_full)(_free_disk)),
@@ -213,6 +233,25 @@ def _free_disk(self: Any) -> None:
 def _damage(self: Any, batch: list[Any], choice: int) -> None:
     _operate(self, batch)
     self.stage.act(DamageFile(choice))
+
+
+def _failed_sync(
+    self: Any, aftermath: str, nth: int, batch: list[Any], more: list[Any], model: str, choice: int
+) -> None:
+    self.stage.act(FailSync(nth, aftermath))
+    _operate(self, batch)
+    _power_cut(self, more, model, choice)
+
+
+def _turn_clock(self: Any, turn: TurnClock, batch: list[Any]) -> None:
+    self.stage.act(turn)
+    _operate(self, batch)
+
+
+def _pass_change(self: Any, season: str, batch: list[Any], more: list[Any]) -> None:
+    """Something is done right before the change, and right after it."""
+    _turn_clock(self, TurnClock(season), batch)
+    _turn_clock(self, TurnClock(season), more)
 
 
 def _has_room(self: Any) -> bool:

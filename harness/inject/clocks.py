@@ -165,11 +165,39 @@ def contended_faults(index: int) -> list[ClockFault]:
     return [ClockFault(ClockShape.STEP, amount, moment, index) for amount, moment in _CONTENDED]
 
 
+# --- summer time --------------------------------------------------------------------------------
+
+
+def seconds_to_change(shape: ClockShape, wall_s: float) -> float:
+    """How long it is from `wall_s`, seconds since 1970, to the next change of this kind in `ZONE`."""
+    month = 10 if shape is ClockShape.SUMMER_ENDS else 3
+    year = (_EPOCH + timedelta(seconds=wall_s)).year
+    return next(change for change in (_change_s(year, month), _change_s(year + 1, month)) if change > wall_s) - wall_s
+
+
+def _change_s(year: int, month: int) -> float:
+    """01:00 UTC on the last Sunday of a month of 31 days."""
+    last = datetime(year, month, 31, 1, tzinfo=UTC)
+    return (last - timedelta(days=(last.weekday() + 1) % 7) - _EPOCH).total_seconds()
+
+
 # --- the clock of a trial -----------------------------------------------------------------------
 
 
 class Waited(BaseException):
     """A call has waited longer than `PATIENCE_S`. No `Exception`, because a store must not take it for its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockState:
+    """What another process has to know so that the clocks go on there, all but one in nanoseconds."""
+
+    start_ns: int
+    origin_ns: int
+    anchor_ns: int
+    wall_ns: int
+    waited_ns: int
+    rate: float
 
 
 @dataclass(slots=True)
@@ -191,6 +219,7 @@ class Clock:
     overdue: bool = False
     on_wait: Callable[[], None] = lambda: None
     _rate: float = 1.0
+    _start_ns: int = 0
     _origin_ns: int = 0
     _anchor_ns: int = 0
     _wall_ns: int = 0
@@ -199,7 +228,28 @@ class Clock:
 
     def __post_init__(self) -> None:
         self._origin_ns = self._anchor_ns = self.source_ns()
-        self._wall_ns = self.start_s * NANOSECONDS
+        self._start_ns = self._wall_ns = self.start_s * NANOSECONDS
+
+    @classmethod
+    def going_on(cls, source_ns: Callable[[], int], wall_ns: int) -> Clock:
+        """A clock that shows `wall_ns` now, and nothing has happened to it."""
+        clock = cls(source_ns)
+        clock._start_ns = clock._wall_ns = wall_ns
+        return clock
+
+    @classmethod
+    def resumed(cls, source_ns: Callable[[], int], state: ClockState) -> Clock:
+        """The clock of another process by the same real clock."""
+        clock = cls.going_on(source_ns, state.wall_ns)
+        clock._start_ns, clock._origin_ns, clock._anchor_ns = state.start_ns, state.origin_ns, state.anchor_ns
+        clock.waited_ns, clock._rate, clock.applied = state.waited_ns, state.rate, True
+        return clock
+
+    def state(self) -> ClockState:
+        """For `resumed`."""
+        return ClockState(
+            self._start_ns, self._origin_ns, self._anchor_ns, self._wall_ns, self.waited_ns, self._rate
+        )
 
     def wall_ns(self, reader: Any = None) -> int:
         """The wall clock, nanoseconds since 1970; `reader` is who asks. Raises `Waited`."""
@@ -221,7 +271,7 @@ class Clock:
 
     def true_ns(self) -> int:
         """What the wall clock would show if nothing had happened to it."""
-        return self.start_s * NANOSECONDS + self._now_ns() - self._origin_ns
+        return self._start_ns + self._now_ns() - self._origin_ns
 
     def monotonic_ns(self, real_ns: int) -> int:
         """What a monotonic clock shows that really shows `real_ns`. Raises `Waited`."""
@@ -258,6 +308,14 @@ class Clock:
             case ClockShape.RESTART:
                 self.shift_ns = -(self.source_ns() + self.waited_ns) + NANOSECONDS
                 self._set(self.shown_ns() + int(fault.amount * NANOSECONDS))
+
+    def pass_change(self, shape: ClockShape) -> None:
+        """Time passes until half an hour before the next change of summer time; from there, over it."""
+        self.applied = True
+        self._set(self.shown_ns())
+        left_s = seconds_to_change(shape, self._wall_ns / NANOSECONDS)
+        passes_s = _OVER_THE_CHANGE_S if left_s < _OVER_THE_CHANGE_S else left_s - _OVER_THE_CHANGE_S + 1
+        self.waited_ns += int(passes_s * NANOSECONDS)
 
     def put_right(self) -> None:
         """Somebody has set the wall clock right."""

@@ -266,3 +266,13 @@ def damaged(image: Image, path: str, content: bytes | None) -> Image:
     if number not in {child for node in nodes.values() for child in node.entries.values()}:
         del nodes[number]
     return Image(nodes)
+
+
+def pick(images: list[Image], seed: int, choice: int) -> tuple[Versions, Damage] | None:
+    """Of all damages of all files the `choice`-th that leaves a trace, counted around; `images` in their order."""
+    every = [(file, damage) for file in versions(images) if file.now for damage in damages(file, seed)]
+    for number in range(len(every)):
+        file, damage = every[(choice + number) % len(every)]
+        if not sets_back(file, damaged_content(file, damage)):
+            return file, damage
+    return None

@@ -88,6 +88,18 @@ class Ledger:
             relapses=list(self.relapses),
         )
 
+    def after(self, operations: tuple[Any, ...], failed: frozenset[int]) -> Ledger:
+        """The same with `operations` before it, of which those with the numbers `failed` may have happened or not."""
+        count = len(operations)
+        return dataclasses.replace(
+            self,
+            operations=[*operations, *self.operations],
+            failed={*failed, *(count + index for index in self.failed)},
+            swallowed={count + index for index in self.swallowed},
+            relapses=[Relapse(count + item.at, count + item.floor) for item in self.relapses],
+            synced=count + self.synced,
+        )
+
     def _relapse(self) -> None:
         if self.promise != "acknowledged":
             floor = self.synced if self.promise == "synced" else 0

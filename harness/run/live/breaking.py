@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.contract import Contract
-from harness.core.program import FAULTS, Program
+from harness.core.program import Program
 from harness.core.trace import CallSite, Image
 from harness.judge.classify import Violation
 from harness.run.live.values import Struck
@@ -40,11 +39,15 @@ class Hanging(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """The promise that the last fault is about, the call that it struck, and the persistence model."""
+    """The promise that the last fault is about, the call that it struck, and the persistence model.
+
+    `cause` says what had happened, where that is not what the promise is named after.
+    """
 
     claim: str
     site: CallSite | None = None
     models: tuple[str, ...] = ()
+    cause: str = ""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,8 @@ class Segment:
     """What happened since the disk was last known whole.
 
     `struck`: a call failed since then; `suspect`: since the store was last opened with nothing in its way.
+    `unsynced`: a sync failed, or lied. `turned`: a clock was turned; `uneasy`: and the store has not been opened by a
+    right clock since.
     """
 
     operations: list[Any] = field(default_factory=list)
@@ -61,8 +66,6 @@ class Segment:
     swallowed: Struck | None = None
     suspect: bool = False
     recovered: bool = False
-
-
-def promises_of(contract: Contract) -> dict[str, str | None]:
-    """What a contract promises about the faults of a program, by claim."""
-    return {claim: getattr(contract, claim) for claim in dict.fromkeys(FAULTS.values())}
+    unsynced: bool = False
+    turned: bool = False
+    uneasy: bool = False

@@ -9,6 +9,7 @@ child can say, when it is to crash, what a disk may hold.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import pickle
@@ -24,6 +25,7 @@ from typing import Any, NoReturn
 
 from harness.core.errors import HarnessFault, Unsupported
 from harness.core.persistence import PROCESS_CRASH, PersistenceModel, Survival
+from harness.core.program import TurnClock
 from harness.core.trace import CallSite, Image, MarkerKind, Trace
 from harness.crash.losses import last_call, site_of
 from harness.crash.states import CrashState, Enumerator, Knowledge, Limits
@@ -36,6 +38,8 @@ from harness.run.exploring import HARMLESS
 from harness.run.live.bench import listening
 from harness.run.live.damage import ReadWatch
 from harness.run.live.saboteur import Saboteur
+from harness.run.live.turning import Turned, TurnedClocks
+from harness.run.live.unsynced import FailingSyncs, UnsyncedCrash
 from harness.run.live.values import Struck
 from harness.run.recovering import read_state, text_of_error
 
@@ -58,7 +62,11 @@ class Died(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a call into the store. `error` is empty if it returned; `struck` what failed meanwhile."""
+    """What became of a call into the store. `error` is empty if it returned; `struck` what failed meanwhile.
+
+    `unsynced`: a sync failed as `FailSync` says, or lied. `overdue`: it waited for too long by a turned clock; `reader`
+    is the last line that read that.
+    """
 
     value: Any = None
     error: str = ""
@@ -66,6 +74,9 @@ class Outcome:
     unsupported: bool = False
     signal: bool = False
     struck: tuple[Struck, ...] = ()
+    unsynced: bool = False
+    overdue: bool = False
+    reader: CallSite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +94,24 @@ class Crashed:
     of: int = 0
     blind: str = ""
 
+    def told(self) -> str:
+        """For a reader."""
+        lost = f"lost {'; '.join(self.lost[:3])}" if self.lost else f"the last call was made at {self.site}"
+        return f"{lost} (one of {self.of} legal states)"
+
 
 class Holder:
     """The parent's end. Methods raise `Hung` and `Died`; after either the child is gone."""
 
-    def __init__(self, adapter: Any, directory: Path, image: Image | None, time_limit_s: float = TIME_LIMIT_S) -> None:
+    def __init__(
+        self,
+        adapter: Any,
+        directory: Path,
+        image: Image | None,
+        time_limit_s: float = TIME_LIMIT_S,
+        *,
+        fails_syncs: bool = False,
+    ) -> None:
         self.time_limit_s = time_limit_s
         rebind()  # once here, and not in each child
         native.libraries_that_sync()
@@ -101,7 +125,7 @@ class Holder:
             os.close(self._commands)
             os.close(self._answers)
             containment.die_with_parent(parent)
-            _serve(_Tenant(adapter, directory, image), commands, answers)
+            _serve(_Tenant(adapter, directory, image, fails_syncs=fails_syncs), commands, answers)
         os.close(commands)
         os.close(answers)
 
@@ -161,11 +185,13 @@ def _pipe() -> tuple[int, int]:
 class _Tenant:
     """The store, with the recorder above and the gate below it."""
 
-    def __init__(self, adapter: Any, directory: Path, image: Image | None) -> None:
+    def __init__(self, adapter: Any, directory: Path, image: Image | None, *, fails_syncs: bool = False) -> None:
         self.adapter_class = adapter
         self.directory = directory
         self.recorder = Recorder(directory, base=image)
         self.saboteur = Saboteur(str(directory))
+        self.syncs = FailingSyncs(directory) if fails_syncs else None
+        self.clocks = TurnedClocks(directory)
         self.operations: list[Any] = []
         self.errors: dict[int, str] = {}
         self.adapter: Any = None
@@ -196,7 +222,10 @@ class _Tenant:
     def apply(self, operation: Any) -> Outcome:
         index = len(self.operations)
         self.recorder.mark(MarkerKind.BEGIN, index)
-        outcome = self._call(self.adapter.apply, self.store, operation)
+        with contextlib.nullcontext() if self.syncs is None else self.syncs.during(index):
+            outcome = self._call(self.adapter.apply, self.store, operation)
+        if self.syncs is not None and outcome.error:
+            self.syncs.raised(index)
         if not outcome.unsupported:
             self.operations.append(operation)
             if outcome.error:
@@ -219,8 +248,23 @@ class _Tenant:
     def arm(self, error: str, nth: int) -> None:
         self.saboteur.arm(error, nth)
 
+    def fail_sync(self, nth: int, aftermath: str) -> None:
+        assert self.syncs is not None
+        self.syncs.arm(nth, aftermath)
+
     def disarm(self) -> None:
         self.saboteur.disarm()
+        if self.syncs is not None:
+            self.syncs.gate.disarm()
+
+    def turn(self, turn: TurnClock) -> None:
+        self.clocks.turn(turn)
+
+    def resume(self, turned: Turned) -> None:
+        self.clocks.resume(turned)
+
+    def turned(self) -> Turned | None:
+        return self.clocks.turned()
 
     def fill(self, room_bytes: int | None) -> None:
         self.saboteur.fill(room_bytes)
@@ -230,29 +274,47 @@ class _Tenant:
         trace = self.recorder.finish(self.operations, 0, self.errors)
         return crashed(trace, model, choice, seed)
 
+    def crash_unsynced(self, model: PersistenceModel, choice: int, seed: int, promise: str) -> UnsyncedCrash:
+        """The same after a sync has failed, or lied."""
+        assert self.syncs is not None
+        trace = self.recorder.finish(self.operations, 0, self.errors)
+        blind = blindness(trace, model)
+        return UnsyncedCrash(blind=blind) if blind else self.syncs.crash(trace, model, choice, seed, promise)
+
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
+        fired = 0 if self.syncs is None else self.syncs.fired
+        outcome = self._outcome(function, *arguments)
+        return dataclasses.replace(
+            outcome,
+            struck=self.saboteur.take(),
+            unsynced=self.syncs is not None and self.syncs.fired > fired,
+            overdue=self.clocks.overdue,
+            reader=self.clocks.reader(),
+        )
+
+    def _outcome(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
         with listening() as signals:
             try:
-                value = function(*arguments)
+                with self.clocks.calling():
+                    value = function(*arguments)
             except Unsupported:
                 return Outcome(unsupported=True)
             except BaseException as error:
                 declared = isinstance(error, self.adapter_class.contract.errors)
-                text = text_of_error(error)
-                return Outcome(None, text, declared, False, signals.count > 0, self.saboteur.take())
-        return Outcome(value, signal=signals.count > 0, struck=self.saboteur.take())
+                return Outcome(None, text_of_error(error), declared, signal=signals.count > 0)
+        return Outcome(value, signal=signals.count > 0)
 
 
 def _without_value(outcome: Outcome) -> Outcome:
     """What a store or an operation gives back stays in the child."""
-    return Outcome(None, outcome.error, outcome.declared, outcome.unsupported, outcome.signal, outcome.struck)
+    return dataclasses.replace(outcome, value=None)
 
 
 def _serve(tenant: _Tenant, commands: int, answers: int) -> NoReturn:
     owner = os.getpid()
     try:
         tenant.recorder.start()
-        with kernel.engage(tenant.saboteur):
+        with _engaged(tenant.syncs), kernel.engage(tenant.saboteur):
             while (message := _receive(commands)) is not None:
                 command, arguments = message
                 value = getattr(tenant, command)(*arguments)
@@ -264,6 +326,11 @@ def _serve(tenant: _Tenant, commands: int, answers: int) -> NoReturn:
             _send(answers, ("fault", traceback.format_exc()))
     finally:
         os._exit(0)
+
+
+def _engaged(syncs: FailingSyncs | None) -> contextlib.AbstractContextManager[None]:
+    """The gate for syncs is asked first: it has to know of all of them."""
+    return contextlib.nullcontext() if syncs is None else kernel.engage(syncs.gate)
 
 
 def _send(descriptor: int, message: Any) -> None:

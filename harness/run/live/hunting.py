@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.errors import UsageError
-from harness.core.program import FAULT_TYPES, FAULTS, Program, source
+from harness.core.program import FAULT_TYPES, Program, promised_faults, promises_of, source
 from harness.core.trace import empty_image
 from harness.core.workload import Workload
 from harness.judge.classify import Violation
 from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
-from harness.run.live.breaking import Broken, Hanging, promises_of
+from harness.run.live.breaking import Broken, Hanging
 from harness.run.live.machine import StoreStage
 from harness.run.live.values import Exhibit, Trial
 from harness.run.recovering import text_of_error
@@ -98,7 +98,7 @@ class MachineEngine:
     def _hunt(self, hunt: Hunt) -> Trial:
         stage = Hunter(self._stage(), self.claim)
         home = self.bench.directory.parent / "hypothesis"  # it goes away with the run
-        names = tuple(name for name, claim in FAULTS.items() if self.promises[claim] is not None)
+        names = promised_faults(self.promises)
         try:
             from harness.explore.machine import machine_class, run_machine
 

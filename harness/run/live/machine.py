@@ -7,6 +7,9 @@ promises something about it, and each violation belongs to the promise about the
 - after a power cut or a kill the store must show what the promise about that crash admits, twice the same;
 - after a call that failed, and on a full disk, operations may raise until the fault is gone and the store was opened
   again; what was acknowledged must be there then, what raised may be there or not;
+- after a failed sync a power cut is judged by what `harness.run.live.unsynced` says;
+- while a clock is off the store may refuse whatever it is asked for, but what it shows must be right; once the clock is
+  right and the store was opened again, it has to work;
 - damaged files are judged by `harness.judge.damage`, and restored afterwards.
 
 After a crash everything that the disk holds counts as durable: a kernel may write back at any time.
@@ -14,7 +17,6 @@ After a crash everything that the disk holds counts as durable: a kernel may wri
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,18 @@ from harness.core.contract import Contract
 from harness.core.models import BUILT_IN_MODELS
 from harness.core.persistence import PRESETS, PROCESS_CRASH, PersistenceModel
 from harness.core.program import (
+    FAULT_TYPES,
     DamageFile,
     FailNextCall,
+    FailSync,
     FillDisk,
     FreeDisk,
     KillWriter,
     PowerCut,
     Program,
+    TurnClock,
+    claim_of,
+    promises_of,
     require_model,
     source,
 )
@@ -37,20 +44,23 @@ from harness.core.workload import Reopen
 from harness.crash.materialize import Materializer
 from harness.crash.states import Knowledge
 from harness.inject import damage as injury
+from harness.inject.clocks import PATIENCE_S
 from harness.inject.damage import Damage, Versions
-from harness.judge.classify import Violation, classify
 from harness.judge.damage import Opening, judge_openings
-from harness.judge.oracle import Oracle, Window, window
+from harness.judge.failing import Ledger, judge_shown
+from harness.judge.oracle import Window, window
 from harness.record.scan import scan
-from harness.run.live.breaking import Blame, Broken, Hanging, Segment, promises_of
-from harness.run.live.damage import oracle_for
+from harness.run.live.breaking import Blame, Broken, Hanging, Segment
 from harness.run.live.holder import TIME_LIMIT_S, Crashed, Died, Holder, Hung, Outcome
+from harness.run.live.judged import JudgedProgram, short
+from harness.run.live.turning import Turned
+from harness.run.live.unsynced import UnsyncedCrash
 from harness.run.live.values import Struck
 
 _SYNCS = ("fsync", "fdatasync", "sync")
 
 
-class StoreStage:
+class StoreStage(JudgedProgram):
     """Carries out programs on one adapter in one directory. Reusable: `begin` starts afresh.
 
     `promises` are what to judge by; without it those of the contract.
@@ -66,7 +76,7 @@ class StoreStage:
         promises: dict[str, str | None] | None = None,
         time_limit_s: float = TIME_LIMIT_S,
     ) -> None:
-        self.adapter = adapter
+        super().__init__(adapter)
         self.contract: Contract = adapter.contract
         self.directory = directory
         self.materializer = materializer or Materializer(directory)
@@ -75,26 +85,10 @@ class StoreStage:
         self.time_limit_s = time_limit_s
         self.models = {model.name: model for model in self.contract.models()}
         self.holder: Holder | None = None
+        self.clocks: Turned | None = None
         self.fired = 0
         self.struck: list[Struck] = []
-        self.unknown: list[str] = []
         self.refused: set[str] = set()
-        self._reset(looking=False)
-
-    def _reset(self, *, looking: bool) -> None:
-        self.steps: list[Any] = []
-        self.lines: list[str] = []
-        self.looking = looking
-        self.over = False
-        self.is_open = False
-        self.full = False
-        self.blame: Blame | None = None
-        self.history: tuple[Any, ...] = ()
-        self.dubious: frozenset[int] = frozenset()
-        self.segment = Segment()
-        self.images: list[Image] = []
-        self.before: Image | None = None
-        self.after: Image | None = None
 
     # --- for the machine -------------------------------------------------------------------------
 
@@ -102,6 +96,7 @@ class StoreStage:
         """An empty directory and an open store."""
         self.end()
         self._reset(looking=looking)
+        self.clocks = None
         self._start(empty_image())
         opened = self._open()
         if opened.error:
@@ -115,14 +110,13 @@ class StoreStage:
         self.steps.append(step)
         try:
             self._act(step)
-        except Broken:
+        except Broken as broken:
             self.over = True
-            raise
+            raise self._fairly(broken) from None
         except Hung as hung:
-            broken = self._broken("hang", f"a call of the step {source(step)[:80]} {hung}")
-            raise Hanging(broken) from None
+            raise Hanging(self._broken("hang", f"a call of the step {source(step)[:80]} {hung}")) from None
         except Died as died:
-            raise self._broken("cannot_open", f"the store ended its process ({died})") from None
+            raise self._fairly(self._broken("cannot_open", f"the store ended its process ({died})")) from None
 
     def end(self) -> None:
         """Let go of the store; nothing is left running."""
@@ -143,20 +137,59 @@ class StoreStage:
 
     def finish(self) -> None:
         """The last look: with nothing in its way the store opens and shows what it owes."""
-        if not self.over and self.blame is not None:
-            try:
-                if self.full:
-                    self._act(FreeDisk())
-                self._ask("disarm")
-                self._reopen()
-            except Hung as hung:
-                raise Hanging(self._broken("hang", f"opening the store at the end {hung}")) from None
-            except Died as died:
-                raise self._broken("cannot_open", f"the store ended its process ({died})") from None
+        if self.over or self.blame is None or self.segment.unsynced:
+            return
+        try:
+            if self.full:
+                self._act(FreeDisk())
+            self._set_clock_right()
+            self._ask("disarm")
+            self._reopen()
+        except Broken as broken:
+            raise self._fairly(broken) from None
+        except Hung as hung:
+            raise Hanging(self._broken("hang", f"opening the store at the end {hung}")) from None
+        except Died as died:
+            raise self._fairly(self._broken("cannot_open", f"the store ended its process ({died})")) from None
+
+    # --- one fault or the other ------------------------------------------------------------------
+
+    def _fairly(self, broken: Broken) -> Broken:
+        """The same, unless fewer faults break a promise: a clock does not answer for the others, nor they for it."""
+        steps = broken.program.steps
+        if any(isinstance(step, TurnClock) for step in steps):
+            others = tuple(kind for kind in FAULT_TYPES if kind is not TurnClock)
+            for kinds in ((TurnClock,), others):
+                kept = tuple(step for step in steps if not isinstance(step, kinds))
+                found = self._instead(kept) if len(kept) < len(steps) else None
+                if found is not None:
+                    return found
+        return broken
+
+    def _instead(self, steps: tuple[Any, ...]) -> Broken | None:
+        """How another program breaks a promise, if it does. The directory is no longer ours afterwards."""
+        self.end()
+        control = StoreStage(
+            self.adapter,
+            self.directory,
+            self.materializer,
+            seed=self.seed,
+            promises=self.promises,
+            time_limit_s=self.time_limit_s,
+        )
+        try:
+            control.play(Program(steps, self.looking))
+        except Broken as broken:
+            return broken
+        return None
 
     # --- steps -----------------------------------------------------------------------------------
 
     def _act(self, step: Any) -> None:
+        if self.segment.unsynced and (isinstance(step, Reopen | KillWriter | DamageFile) or not self.is_open):
+            if not isinstance(step, PowerCut):
+                self.over = True
+                return
         match step:
             case Reopen():
                 self._reopen()
@@ -168,6 +201,12 @@ class StoreStage:
                 if self._promised("io_error"):
                     self._ask("arm", error, nth)
                     return
+            case FailSync(nth, aftermath):
+                if claim_of("failed_sync", self.promises) is not None:
+                    self._ask("fail_sync", nth, aftermath)
+                    return
+            case TurnClock():
+                self._turn(step)
             case FillDisk():
                 if self._promised("io_error"):
                     self.full = True
@@ -198,8 +237,11 @@ class StoreStage:
         """A new process for the store, on a disk that holds `image`."""
         self.end()
         self.materializer.place(image)
-        self.holder = Holder(self.adapter, self.directory, image, self.time_limit_s)
+        fails_syncs = claim_of("failed_sync", self.promises) is not None
+        self.holder = Holder(self.adapter, self.directory, image, self.time_limit_s, fails_syncs=fails_syncs)
         self.is_open = self.full = False
+        if self.clocks is not None:
+            self._ask("resume", self.clocks)
 
     def _call(self, command: str, *arguments: Any) -> Outcome:
         """A call into the store, and what failed meanwhile."""
@@ -211,9 +253,34 @@ class StoreStage:
             self.segment.struck = self.segment.suspect = True
             if not outcome.error:
                 self.segment.swallowed = outcome.struck[-1]
+        if outcome.unsynced:
+            self.segment.unsynced = self.segment.suspect = True
+        if outcome.reader is not None:
+            self.struck.append(Struck(outcome.reader, "reading the clock", "turned clock"))
+            if self.blame is not None and self.blame.cause:
+                self.blame = Blame(self.blame.claim, outcome.reader, (), self.blame.cause)
+        if outcome.overdue:
+            raise self._broken("hang", f"a call waited for more than {PATIENCE_S:g} seconds by the monotonic clock")
         return outcome
 
+    def _turn(self, turn: TurnClock) -> None:
+        claim = claim_of("clock", self.promises)
+        if claim is None:
+            return
+        self._ask("turn", turn)
+        self.fired += 1
+        self.blame = Blame(claim, cause="the clock had been turned")
+        self.clock_off = turn.turn != "right"
+        self.segment.turned = self.segment.uneasy = True
+        self.lines.append(f"<{source(turn)}>")
+
+    def _set_clock_right(self) -> None:
+        if self.clock_off:
+            self._ask("turn", TurnClock("right"))
+            self.clock_off = False
+
     def _open(self) -> Outcome:
+        self.segment.uneasy = self.clock_off
         outcome = self._call("open")
         self.is_open = not outcome.error
         return outcome
@@ -234,7 +301,9 @@ class StoreStage:
         elif type(operation).__name__ == "Sync":
             segment.synced = len(segment.operations)
         self._note(operation, outcome)
-        if outcome.error and not segment.suspect:
+        if outcome.error and (self.clock_off or segment.uneasy):
+            segment.suspect = True
+        elif outcome.error and not segment.suspect:
             self._refusal(operation, outcome.error)
         self.images.append(scan(self.directory))
 
@@ -262,11 +331,11 @@ class StoreStage:
 
     def _open_again(self) -> Outcome:
         """After a failed opening: once nothing is in its way it must work."""
-        unhindered = not self.full
         outcome = self._open()
-        if outcome.error and unhindered and not outcome.struck:
+        unhindered = not (self.full or outcome.struck or outcome.unsynced)
+        if outcome.error and unhindered:
             self._cannot_open("opening the store", outcome.error)
-        elif not outcome.error and unhindered and not outcome.struck:
+        elif unhindered:
             self._settle_handle()
         return outcome
 
@@ -275,6 +344,9 @@ class StoreStage:
             closed = self._call("close")
             self.is_open = False
             self._note_text("close()", closed)
+            if closed.unsynced:
+                self.over = True
+                return
         outcome = self._open_again()
         self._ask("disarm")
         self._note_text("open()", outcome)
@@ -321,6 +393,10 @@ class StoreStage:
         promise = self.promises.get(claim)
         if promise is None:
             return
+        self.clocks = self._ask("turned")
+        if self.segment.unsynced:
+            self._cut_unsynced(model, choice, promise)
+            return
         crash: Crashed = self._ask("crash", model, choice, self.seed)
         self.end()
         if crash.image is None:
@@ -333,30 +409,30 @@ class StoreStage:
         self.blame = Blame(claim, crash.site, (model.name,))
         if swallowed is not None:
             self.blame = Blame("io_error", swallowed, (model.name,))
-        self.lines.append(f"<{source(self.steps[-1])}: {_told(crash)}>")
+        self.lines.append(f"<{source(self.steps[-1])}: {crash.told()}>")
         self.before, self.after = scan(self.directory), crash.image
-        before = self.segment.recovered or self.segment.struck
-        try:
-            self._recover(crash.image, self._admissible(promise, crash.knowledge))
-        except Broken as broken:
-            raise (before and self._broken_before()) or broken from None
+        self._recover(crash.image, self._admissible(promise, crash.knowledge))
 
-    def _broken_before(self) -> Broken | None:
-        """Whether an earlier fault is to blame: then opening the store again shows as much as this crash did."""
+    def _cut_unsynced(self, model: PersistenceModel, choice: int, promise: str) -> None:
+        """The power fails after a sync has."""
+        crash: UnsyncedCrash = self._ask("crash_unsynced", model, choice, self.seed, promise)
+        whole = scan(self.directory)
         self.end()
-        control = StoreStage(
-            self.adapter,
-            self.directory,
-            self.materializer,
-            seed=self.seed,
-            promises=self.promises,
-            time_limit_s=self.time_limit_s,
-        )
-        try:
-            control.play(Program((*self.steps[:-1], Reopen()), self.looking))
-        except Broken as broken:
-            return broken
-        return None
+        if crash.blind:
+            self._inconclusive(crash.blind)
+        elif crash.image is not None:
+            self.fired += 1
+            self.struck.append(Struck(crash.site, "fsync", crash.word))
+            self.blame = Blame("io_error", crash.site, (model.name,))
+            self.lines.append(f"<{source(self.steps[-1])}: after a {crash.word}, one of {crash.of} legal states>")
+            self.before, self.after = whole, crash.image
+            ledger = crash.ledger.after(self.history, self.dubious)
+            self.segment.failed |= crash.ledger.failed
+            self._recover(crash.image, Window(0, len(ledger.operations)), ledger)
+        elif crash.whole:  # no crash says anything, so there is none
+            self._restore(whole)
+        else:
+            self.over = True
 
     def _swallowed(self, claim: str) -> CallSite | None:
         """The failed call behind an acknowledgement that this crash may disprove: a power cut, only a failed sync."""
@@ -370,34 +446,57 @@ class StoreStage:
         start = len(self.history)
         return Window(start + inside.lowest, start + inside.highest)
 
-    def _recover(self, image: Image, admissible: Window) -> None:
-        """Open twice what the crash left, and go on from there."""
+    def _recover(self, image: Image, admissible: Window, ledger: Ledger | None = None) -> None:
+        """Open twice what the crash left, and go on from there. If it shows what an earlier fault did, opening the
+        store again shows as much, and that is told instead."""
+        before = self.segment.recovered or self.segment.struck
+        try:
+            self._recover_now(image, admissible, ledger)
+        except Broken as broken:
+            kept = (step for step in self.steps[:-1] if not isinstance(step, FailSync))
+            raise (before and self._instead((*kept, Reopen()))) or broken from None
+
+    def _recover_now(self, image: Image, admissible: Window, ledger: Ledger | None) -> None:
         self._start(image)
         first = self._recovered("opening the store", "reading the store")
         if first is None:
             return
         oracle = self._oracle()
-        self._judge(first.value, admissible, recovering=True)
+        if ledger is None:
+            self._judge(first.value, admissible, recovering=True)
+        else:
+            self._judge_unsynced(first.value, ledger)
         matches = [count for count in oracle.matches(first.value) if admissible.lowest <= count <= admissible.highest]
+        if not matches:  # it may have lost what was not promised to be kept
+            self.over = True
+            return
         self._call("close")
         second = self._recovered("opening the store a second time", "reading the store a second time")
         if second is None:
             return
         if not set(oracle.matches(second.value)) & set(matches):
-            sentence = f"the second opening reads {_short(second.value)}, the first read {_short(first.value)}"
+            sentence = f"the second opening reads {short(second.value)}, the first read {short(first.value)}"
             raise self._broken("not_idempotent", sentence)
         self._survived(max(matches), ambiguous=len(matches) > 1)
 
+    def _judge_unsynced(self, state: Any, ledger: Ledger) -> None:
+        violation = judge_shown(self._oracle().model, ledger, state)
+        if violation is not None:
+            raise self._broken(violation.kind, f"{violation.sentence}; it reads {short(state)}")
+
     def _recovered(self, opening: str, reading: str) -> Outcome | None:
-        outcome = self._open()
+        during, outcome = self._opened_and_read(opening, reading)
+        if outcome.error and self.clock_off:
+            self._set_clock_right()
+            during, outcome = self._opened_and_read(opening, reading)
         if outcome.error:
-            self._cannot_open(opening, outcome.error)
+            self._cannot_open(during, outcome.error)
             return None
-        read = self._call("snapshot")
-        if read.error:
-            self._cannot_open(reading, read.error)
-            return None
-        return read
+        return outcome
+
+    def _opened_and_read(self, opening: str, reading: str) -> tuple[str, Outcome]:
+        outcome = self._open()
+        return (opening, outcome) if outcome.error else (reading, self._call("snapshot"))
 
     def _survived(self, count: int, *, ambiguous: bool) -> None:
         """The first `count` operations of all are history now."""
@@ -419,12 +518,14 @@ class StoreStage:
         if promise is None or self.full or not self.is_open:
             return
         self._ask("disarm")
+        self._set_clock_right()
         self._reopen()
         if self.over or not self.is_open or self._call("close").error:
             self.over = True
             return
+        self.clocks = self._ask("turned")
         whole = scan(self.directory)
-        picked = _picked([*self.images, whole], self.seed, choice)
+        picked = injury.pick([*self.images, whole], self.seed, choice)
         self.end()
         if picked is not None:
             self._open_damaged(whole, *picked, repaired=promise == "repaired")
@@ -479,86 +580,3 @@ class StoreStage:
             return
         self._survived(count, ambiguous=False)
         self.segment.recovered = False
-
-    # --- judging ---------------------------------------------------------------------------------
-
-    def _oracle(self) -> Oracle:
-        failed = {len(self.history) + index for index in self.segment.failed}
-        return oracle_for(self.adapter, (*self.history, *self.segment.operations), self.dubious | failed)
-
-    def _judge(self, state: Any, admissible: Window, *, recovering: bool = False) -> None:
-        """Raises `Broken` unless `state` is what some admissible number of operations leads to."""
-        oracle = self._oracle()
-        if any(admissible.lowest <= count <= admissible.highest for count in oracle.matches(state)):
-            return
-        violation = classify(oracle, state, admissible)
-        if self.blame is None:
-            self._inconclusive(f"without any fault, {violation.sentence}")
-            return
-        kind = violation.kind
-        if not recovering and self.segment.recovered and not self.segment.struck:
-            kind = "not_writable"
-        elif kind == "lost_acknowledged" and self.segment.swallowed is not None and self.blame.claim == "io_error":
-            kind = "swallowed_error"
-            self.blame = dataclasses.replace(self.blame, site=self.segment.swallowed.site)
-        raise self._broken(kind, f"{violation.sentence}; it reads {_short(state)}")
-
-    def _cannot_open(self, during: str, error: str) -> None:
-        if self.blame is None:
-            self._inconclusive(f"without any fault, {during} raised {error}")
-            return
-        raise self._broken("cannot_open", f"{during} raised {error} after {self._cause()}")
-
-    def _inconclusive(self, reason: str) -> None:
-        self.over = True
-        if reason not in self.unknown:
-            self.unknown.append(reason)
-
-    def _cause(self) -> str:
-        assert self.blame is not None
-        words = {
-            "power_loss": "the power had failed",
-            "process_crash": "the process had been killed",
-            "io_error": "a call had failed",
-            "corruption": "a file had been damaged and restored",
-        }
-        return words[self.blame.claim]
-
-    def _broken(self, kind: str, sentence: str) -> Broken:
-        blame = self.blame or Blame("process_crash")
-        program = Program(tuple(self.steps), self.looking)
-        broken = Broken(self.adapter, blame, Violation(kind, sentence), program, tuple(self.lines))
-        broken.before, broken.after = self.before, self.after
-        return broken
-
-    # --- the program with what became of it ---------------------------------------------------------
-
-    def _note(self, operation: Any, outcome: Outcome) -> None:
-        self._note_text(source(operation)[:160], outcome)
-
-    def _note_text(self, call: str, outcome: Outcome) -> None:
-        became = f"raised {outcome.error}" if outcome.error else "acknowledged"
-        faults = "".join(f"; {item.fault} in {item.call} ({item.site})" for item in outcome.struck[:3])
-        self.lines.append(f"{call}  # {became}{faults}")
-
-
-def _picked(images: list[Image], seed: int, choice: int) -> tuple[Versions, Damage] | None:
-    """The `choice`-th damage that leaves a trace in its file, counted around."""
-    all_damages = [
-        (file, damage) for file in injury.versions(images) if file.now for damage in injury.damages(file, seed)
-    ]
-    for number in range(len(all_damages)):
-        file, damage = all_damages[(choice + number) % len(all_damages)]
-        if not injury.sets_back(file, injury.damaged_content(file, damage)):
-            return file, damage
-    return None
-
-
-def _told(crash: Crashed) -> str:
-    lost = f"lost {'; '.join(crash.lost[:3])}" if crash.lost else f"the last call was made at {crash.site}"
-    return f"{lost} (one of {crash.of} legal states)"
-
-
-def _short(value: Any, limit: int = 160) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

@@ -11,8 +11,10 @@ store can help a sync that lies. But what is acknowledged after the report has t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,15 +68,21 @@ class Synced:
 
 
 class SyncGate:
-    """Lets syncs of files in the directory fail as the fault says, and remembers all of them."""
+    """Lets syncs of files in the directory fail as the fault says, and remembers all of them.
 
-    def __init__(self, directory: Path, fault: SyncFault | None) -> None:
+    `durable` is for a gate that gets its fault later: what of the files there is durable already, by device and inode.
+    """
+
+    def __init__(
+        self, directory: Path, fault: SyncFault | None, durable: dict[tuple[int, int], bytes] | None = None
+    ) -> None:
         self.fault = fault
         self.syncs: list[Synced] = []
         self.operation = -1
         self._root = os.path.realpath(directory)
         self._sites = CallSites()
-        self._contents: dict[tuple[int, int], bytes] = {}
+        self._contents = dict(durable or {})
+        self._remembers = durable is not None or (fault is not None and fault.aftermath is Aftermath.REVERTED)
         self._late: set[tuple[int, int]] = set()
 
     @property
@@ -101,6 +109,13 @@ class SyncGate:
         result = make()
         self._remember(call.descriptor)
         return result
+
+    def arm(self, nth: int, aftermath: Aftermath) -> None:
+        """The `nth` sync from now fails."""
+        self.fault = SyncFault(len(self.syncs) + nth, aftermath)
+
+    def disarm(self) -> None:
+        self.fault = None
 
     def _opened(self, call: Call, make: Callable[..., Any]) -> Any:
         """A new file may get the number of one that is gone, and has nothing to do with that."""
@@ -129,7 +144,7 @@ class SyncGate:
 
     def _remember(self, descriptor: int) -> None:
         """What is durable of a file now, in case it has to fall back to that."""
-        if self.fault is not None and self.fault.aftermath is Aftermath.REVERTED:
+        if self._remembers:
             status = real.fstat(descriptor)
             if not os.path.isdir(f"/proc/self/fd/{descriptor}"):
                 self._contents[status.st_dev, status.st_ino] = _content(descriptor)
@@ -144,6 +159,17 @@ class SyncGate:
         finally:
             real.close(own)
         return content
+
+
+def contents_of(directory: Path) -> dict[tuple[int, int], bytes]:
+    """The regular files below `directory`, by device and inode: after a crash all of it is durable."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            with contextlib.suppress(OSError):  # it may not be read
+                found[status.st_dev, status.st_ino] = path.read_bytes()
+    return found
 
 
 def _content(descriptor: int) -> bytes:
@@ -318,7 +344,7 @@ class SyncsEngine:
     def attempt(self, fault: SyncFault) -> Trial:
         gate = SyncGate(self.bench.directory, fault)
         taken = record_with(self.bench, gate, self.steps)
-        failure = _first_to_judge(taken.trace)
+        failure = first_to_judge(taken.trace)
         if failure < 0:
             return Trial(0, promise=self.promise)
         failed = [item for item in gate.fired if item.fate == "failed"]
@@ -350,7 +376,7 @@ class SyncsEngine:
 
     def _first_violation(self, taken: Taken, failure: int) -> Wrong | None:
         """The first crash state after the event `failure` that is not right, and would be if the syncs had worked."""
-        accounts = Accounts(taken, self._promise())
+        accounts = Accounts(taken.trace, taken.swallowed, self._promise())
         for model in self.models:
             left = _STATES
             for state in Enumerator(taken.trace, model, seed=self.bench.seed, limits=_LIMITS, first_event=failure):
@@ -376,9 +402,7 @@ class SyncsEngine:
 
     def _is_new(self, taken: Taken, wrong: Wrong, only: int = -1) -> bool:
         """Whether the state could not have come about if the failed syncs, or `only` that one, had worked."""
-        trace = repaired(taken.trace, only)
-        states = Enumerator(trace, wrong.model, seed=self.bench.seed, limits=_LIMITS, first_event=wrong.event)
-        return all(state.key != wrong.key for state in states if state.event == wrong.event)
+        return is_new(repaired(taken.trace, only), wrong.model, (wrong.event, wrong.key), self.bench.seed)
 
     def _promise(self) -> str:
         return self.bench.contract.power_loss or "prefix"
@@ -398,14 +422,21 @@ class SyncsEngine:
         )
 
 
-class Accounts:
-    """What a client knew at each event of a recording."""
+def is_new(trace: Trace, model: PersistenceModel, state: tuple[int, int], seed: int) -> bool:
+    """Whether `state`, an event and a key, is none of the crash states of `trace`, in which syncs have worked."""
+    event, key = state
+    others = Enumerator(trace, model, seed=seed, limits=_LIMITS, first_event=event)
+    return all(other.key != key for other in others if other.event == event)
 
-    def __init__(self, taken: Taken, promise: str) -> None:
-        self._trace = taken.trace
-        self._swallowed = taken.swallowed
+
+class Accounts:
+    """What a client knew at each event of a recording; `swallowed` are operations in which a sync failed unseen."""
+
+    def __init__(self, trace: Trace, swallowed: set[int], promise: str) -> None:
+        self._trace = trace
+        self._swallowed = swallowed
         self._promise = promise
-        self._not_owed = _before_late_report(taken.trace) - taken.swallowed
+        self._not_owed = _before_late_report(trace) - swallowed
 
     def at(self, event: int) -> Ledger:
         """What was begun up to there, what of it is not owed, and what a crash may take by contract."""
@@ -447,7 +478,7 @@ def _before_late_report(trace: Trace) -> set[int]:
     return {event.marker.operation for event in before if event.marker is not None and event.marker.operation >= 0}
 
 
-def _first_to_judge(trace: Trace) -> int:
+def first_to_judge(trace: Trace) -> int:
     """The first event after which a crash says something about the failure; -1 if there is none."""
     if not any(map(_is_lie, trace.events)):
         return next((place for place, event in enumerate(trace.events) if _has_failed(event)), -1)
