@@ -41,7 +41,7 @@ from harness.core.workload import Reopen
 #: Calls of one step that may be the one to fail, and numbers to choose crash states and damages by.
 _CALLS = 12
 _CHOICES = 9_999
-_SYNCS = 4
+_SYNCS = 3
 _OPERATIONS_AT_ONCE = 3
 #: How far the wall clock is set, seconds: an hour, moments, a day, a year; from any day of these years to before 1970,
 #: and to beyond what 31 and 32 bits hold.

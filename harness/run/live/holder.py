@@ -277,7 +277,7 @@ class _Tenant:
     def crash_unsynced(self, model: PersistenceModel, choice: int, seed: int, promise: str) -> UnsyncedCrash:
         """The same after a sync has failed, or lied."""
         assert self.syncs is not None
-        trace = self.recorder.finish(self.operations, 0, self.errors)
+        trace = self.syncs.told(self.recorder.finish(self.operations, 0, self.errors))
         blind = blindness(trace, model)
         return UnsyncedCrash(blind=blind) if blind else self.syncs.crash(trace, model, choice, seed, promise)
 

@@ -58,6 +58,8 @@ from harness.run.live.unsynced import UnsyncedCrash
 from harness.run.live.values import Struck
 
 _SYNCS = ("fsync", "fdatasync", "sync")
+#: Crash states of a program without a failed sync that are tried to see if a loss of power alone does the harm.
+_CUTS = 6
 
 
 class StoreStage(JudgedProgram):
@@ -256,9 +258,7 @@ class StoreStage(JudgedProgram):
         if outcome.unsynced:
             self.segment.unsynced = self.segment.suspect = True
         if outcome.reader is not None:
-            self.struck.append(Struck(outcome.reader, "reading the clock", "turned clock"))
-            if self.blame is not None and self.blame.cause:
-                self.blame = Blame(self.blame.claim, outcome.reader, (), self.blame.cause)
+            self._note_reader(outcome.reader)
         if outcome.overdue:
             raise self._broken("hang", f"a call waited for more than {PATIENCE_S:g} seconds by the monotonic clock")
         return outcome
@@ -273,6 +273,12 @@ class StoreStage(JudgedProgram):
         self.clock_off = turn.turn != "right"
         self.segment.turned = self.segment.uneasy = True
         self.lines.append(f"<{source(turn)}>")
+
+    def _note_reader(self, reader: CallSite) -> None:
+        """The last line that read a turned clock is to blame for what comes of it."""
+        if self.blame is not None and self.blame.cause and self.blame.site != reader:
+            self.struck.append(Struck(reader, "reading the clock", "turned clock"))
+            self.blame = Blame(self.blame.claim, reader, (), self.blame.cause)
 
     def _set_clock_right(self) -> None:
         if self.clock_off:
@@ -428,11 +434,20 @@ class StoreStage(JudgedProgram):
             self.before, self.after = whole, crash.image
             ledger = crash.ledger.after(self.history, self.dubious)
             self.segment.failed |= crash.ledger.failed
-            self._recover(crash.image, Window(0, len(ledger.operations)), ledger)
+            try:
+                self._recover(crash.image, Window(0, len(ledger.operations)), ledger)
+            except Broken as broken:
+                raise (not crash.whole and self._without_failed_sync(model)) or broken from None
         elif crash.whole:  # no crash says anything, so there is none
             self._restore(whole)
         else:
             self.over = True
+
+    def _without_failed_sync(self, model: PersistenceModel) -> Broken | None:
+        """Whether the store loses data if no sync fails: where a file fell back, crash states don't tell."""
+        kept = tuple(step for step in self.steps[:-1] if not isinstance(step, FailSync))
+        cuts = (self._instead((*kept, PowerCut(model.name, choice))) for choice in range(_CUTS))
+        return next((broken for broken in cuts if broken is not None), None)
 
     def _swallowed(self, claim: str) -> CallSite | None:
         """The failed call behind an acknowledgement that this crash may disprove: a power cut, only a failed sync."""

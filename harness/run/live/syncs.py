@@ -267,8 +267,9 @@ def _failed(event: IoEvent, synced: Synced) -> IoEvent:
     return dataclasses.replace(event, effects=tuple(FailedSync(inode, synced.reverted) for inode in inodes))
 
 
-def repaired(trace: Trace, only: int = -1) -> Trace:
-    """The same trace with every sync having worked, but for those after which the file fell back.
+def repaired(trace: Trace, only: int = -1, *, fallen: bool = False) -> Trace:
+    """The same trace with every sync having worked, but for those after which the file fell back; with `fallen` these
+    too.
 
     With `only` just the sync of that event has worked, whatever came of its failure; the others failed as they did.
     """
@@ -278,7 +279,7 @@ def repaired(trace: Trace, only: int = -1) -> Trace:
         made = (item for item in event.effects if isinstance(item, NewInode))
         directories.update(item.inode for item in made if item.kind is InodeKind.DIRECTORY)
         if only in (-1, place):
-            worked = tuple(_worked(item, directories, fallen=only >= 0) for item in event.effects)
+            worked = tuple(_worked(item, directories, fallen=fallen or only >= 0) for item in event.effects)
             event = dataclasses.replace(event, effects=worked)
         events.append(event)
     return dataclasses.replace(trace, events=tuple(events))

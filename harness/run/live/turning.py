@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.core.program import TurnClock
 from harness.core.trace import CallSite
@@ -28,10 +29,11 @@ _SHAPES = {
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """Clocks for another process to go on with."""
+    """Clocks for another process to go on with; `reader` is the last line that read them."""
 
     state: ClockState
     zone: str
+    reader: CallSite | None
 
 
 class TurnedClocks:
@@ -42,6 +44,7 @@ class TurnedClocks:
         self._clock: Clock | None = None
         self._files: FileTimes | None = None
         self._zone = ""
+        self._reader: CallSite | None = None
 
     def turn(self, turn: TurnClock) -> None:
         """It happens now."""
@@ -49,6 +52,7 @@ class TurnedClocks:
         if turn.turn == "right":
             clock.put_right()
             return
+        self._reader = None
         shape = _SHAPES[turn.turn]
         if shape in (ClockShape.SUMMER_ENDS, ClockShape.SUMMER_BEGINS):
             self._zone = ZONE
@@ -58,12 +62,12 @@ class TurnedClocks:
 
     def resume(self, turned: Turned) -> None:
         """Go on with the clocks of a process that is gone."""
-        self._zone = turned.zone
+        self._zone, self._reader = turned.zone, turned.reader
         self._go_by(Clock.resumed(real_clocks.monotonic_ns, turned.state))
 
     def turned(self) -> Turned | None:
         """For `resume`; `None` as long as nothing was turned."""
-        return None if self._clock is None else Turned(self._clock.state(), self._zone)
+        return None if self._clock is None else Turned(self._clock.state(), self._zone, self._reader)
 
     def _go_by(self, clock: Clock) -> Clock:
         timepiece.install()
@@ -79,8 +83,11 @@ class TurnedClocks:
         self._clock.begin_call()
         self._clock.readers.clear()
         self._files.looked.clear()
-        with timepiece.engaged(self._clock, self._zone), kernel.engage(self._files):
-            yield
+        try:
+            with timepiece.engaged(self._clock, self._zone), kernel.engage(self._files):
+                yield
+        finally:
+            self._reader = _last(self._clock.readers) or self._reader
 
     @property
     def overdue(self) -> bool:
@@ -88,8 +95,12 @@ class TurnedClocks:
         return self._clock is not None and self._clock.overdue
 
     def reader(self) -> CallSite | None:
-        """The last line that read a clock in the last call, or else the times of a file."""
-        if self._clock is None or self._files is None:
-            return None
-        lines = [*sites_of(self._files.looked).values(), *sites_of(self._clock.readers).values()]
-        return lines[-1] if lines else None
+        """The last line that read a clock since it was turned; if none did, that read the times of a file just now."""
+        if self._reader is not None or self._files is None:
+            return self._reader
+        return _last(self._files.looked)
+
+
+def _last(readers: list[Any]) -> CallSite | None:
+    """The last line of the store among them."""
+    return next(reversed(sites_of(readers).values()), None)

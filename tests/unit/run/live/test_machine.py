@@ -217,8 +217,10 @@ def test_bad_input_is_one_sentence(directory: Path) -> None:
 
 
 def test_only_what_is_promised_is_offered() -> None:
-    assert offered_faults(machined.Refuses.contract) == ("kill",)
-    assert offered_faults(Careful.contract) == ("power_cut", "kill", "failing_call", "full_disk", "damage")
+    assert offered_faults(machined.Refuses.contract) == ("kill", "clock")
+    each = ("power_cut", "kill", "failing_call", "full_disk", "damage", "failed_sync", "clock")
+    assert offered_faults(Careful.contract) == each
+    assert offered_faults(Careful.contract, ("kill", "clock")) == ("kill", "clock")
 
 
 def test_values_are_written_as_python() -> None:
