@@ -11,18 +11,23 @@ from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
+from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
 import harness
-from harness import HarnessError, Put, Sync, UsageError
+from harness import Append, HarnessError, Put, Sync, UsageError
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG
+from harness.core.program import Program
 from harness.explore.machine import operations
 from harness.record import uninstall
 from harness.run import skewing
 from harness.testing import (
     Broken,
+    FailSync,
     KillWriter,
     NeverFired,
+    PowerCut,
+    TurnClock,
     damaged,
     failing_io,
     full_disk,
@@ -32,7 +37,7 @@ from harness.testing import (
     skewed_clock,
     state_machine,
 )
-from tests.stores import machined
+from tests.stores import machined, skewed
 
 QUICK = settings(
     max_examples=6, stateful_step_count=6, deadline=None, database=None, derandomize=True, phases=(Phase.generate,)
@@ -85,11 +90,43 @@ def test_a_state_machine_finds_a_defect_and_leaves_a_sound_store_alone() -> None
     run_state_machine_as_test(harness.state_machine(machined.Careful), settings=QUICK)
 
 
+def test_what_failed_is_tried_first_the_next_time() -> None:
+    """The database is that of the user's settings, and no health check is silenced."""
+    database = InMemoryExampleDatabase()
+    machine = state_machine(skewed.Stamped, faults=("clock",))
+    finding = settings(
+        QUICK, max_examples=30, stateful_step_count=5, database=database, phases=(Phase.generate,), derandomize=False
+    )
+    with pytest.raises(Broken) as found:
+        run_state_machine_as_test(machine, settings=finding)
+    kept = settings(finding, phases=(Phase.reuse,))
+    with pytest.raises(Broken) as again:
+        run_state_machine_as_test(machine, settings=kept)
+    assert again.value.program == found.value.program
+    assert not finding.suppress_health_check
+
+
+def test_steps_with_clocks_and_failed_syncs_can_be_pasted() -> None:
+    """Everything that a program is made of has a name in `harness.testing`, and nothing stays changed."""
+    really = time.time
+    program = Program((Append("one"), TurnClock("set", -3600.0), Append("two"), TurnClock("right")))
+    names: dict[str, object] = {}
+    exec("from harness.testing import *", names)
+    with pytest.raises(Broken, match="TurnClock") as found:
+        exec(program.source("Stamped"), {**names, "Stamped": skewed.Stamped})
+    assert found.value.blame.claim == "process_crash" and time.time is really
+    put, cut = Put("k1", "one"), PowerCut("strict", 2)
+    exec(Program((put, FailSync(1), put, cut)).source("Careful"), {**names, "Careful": machined.Careful})
+
+
 def test_a_state_machine_of_some_faults() -> None:
     machine: Any = state_machine(machined.Careful, faults=("kill", "full_disk"))
     rules = {name for name in vars(machine) if not name.startswith("_")}
     assert {"operate", "reopen", "kill", "fill_disk", "free_disk"} <= rules
-    assert not {"power_cut", "failing_call", "damage"} & rules
+    others = {"power_cut", "failing_call", "damage", "failed_sync", "turn_clock", "pass_change"}
+    assert not others & rules
+    machine = state_machine(machined.Careful, faults=("clock", "failed_sync"))
+    assert {"failed_sync", "turn_clock", "pass_change"} <= set(vars(machine))
     with pytest.raises(UsageError, match="there is no fault 'flood'"):
         state_machine(machined.Careful, faults=("flood",))
 

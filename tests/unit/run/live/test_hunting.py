@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import Put
-from harness.core.program import DamageFile, KillWriter, Program
+from harness.core.program import DamageFile, FailSync, KillWriter, PowerCut, Program, TurnClock
 from harness.core.workload import Workload
 from harness.crash.materialize import Materializer
 from harness.judge.classify import Violation
@@ -24,7 +24,7 @@ from harness.run.live.engines import fault_types
 from harness.run.live.hunting import Enough, Hunt, Hunter, MachineEngine
 from harness.run.options import PROFILES, LiveExtent, Options
 from harness.run.replaying import replay
-from tests.stores import machined
+from tests.stores import machined, skewed
 from tests.stores.conduct import LIMIT_S, certified, spec
 from tests.stores.tiny import TINY
 
@@ -66,6 +66,29 @@ def test_a_hunt_finds_a_short_program(tmp_path: Path, monkeypatch: pytest.Monkey
 
     again = made.attempt(trial.instead)
     assert again.violation == trial.violation and again.site == trial.site
+
+
+def test_a_hunt_turns_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program that is left needs it, and little else; it can be pasted, and shows the same."""
+    monkeypatch.setattr(hunting, "SHRINKS", 5)
+    made = engine(OrderOnly, tmp_path, "process_crash", "acknowledged", examples=10, steps=10)
+    trial = made.attempt(*made.faults())
+    assert trial.violation is not None and trial.violation.kind == "torn_operation"
+    assert sum(isinstance(step, TurnClock) for step in trial.instead.steps) <= 2 and len(trial.instead.steps) <= 5
+    assert trial.site is not None and trial.site.function == "Stamped.stamp"
+    assert trial.exhibit is not None and any("TurnClock(" in line for line in trial.exhibit.lines)
+    again = made.attempt(trial.instead)
+    assert again.violation == trial.violation and again.site == trial.site
+
+
+class OrderOnly(skewed.Stamped):
+    """Writes each record whole, so that only a clock can do it harm."""
+
+    def apply(self, store: Path, operation: Any) -> None:
+        line = (json.dumps([self.stamp(), operation.record]) + "\n").encode()
+        held = store.read_bytes() if store.exists() else b""
+        store.with_name("new").write_bytes(held + line)
+        store.with_name("new").replace(store)
 
 
 def test_the_same_seed_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +194,8 @@ def test_hypothesis_draws_no_more_examples_than_may_be_tried(tmp_path: Path, mon
 
 
 def test_programs_survive_a_certificate() -> None:
-    program = Program((Put("k", "v"), KillWriter(3), DamageFile(1)), True)
+    steps = (Put("k", "v"), KillWriter(3), DamageFile(1), TurnClock("set", -2.5), FailSync(2, "late"), PowerCut())
+    program = Program(steps, True)
     types = {**operation_types(machined.Careful), **fault_types()}
     assert decode_value(json.loads(json.dumps(encode_value(program))), types) == program
 

@@ -48,7 +48,7 @@ def patches() -> Iterator[None]:
     [
         (skewed.Stamped, (A, BACK, B), "torn_operation", "Stamped.stamp"),
         (skewed.Stamped, (A, FAR, B, RIGHT, C), "torn_operation", "Stamped.stamp"),
-        (skewed.Stamped, (A, Reopen(), BACK, KillWriter(0), B), "torn_operation", "Stamped.stamp"),
+        (skewed.Stamped, (A, BACK, KillWriter(1), B), "torn_operation", "Stamped.stamp"),
         (skewed.Local, (AUTUMN, A, AUTUMN, B), "torn_operation", "Local.stamp"),
         (skewed.Newest, (A, BACK, B), "torn_operation", "Newest.rank"),
         (skewed.Waits, (A, BACK, B), "hang", "Waits.apply"),
