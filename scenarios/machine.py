@@ -9,7 +9,7 @@ def _hunt(name: str, claim: str, fault: str) -> Scenario:
         name=f"machine-{name}",
         claim=claim,
         tries=f"find a short program of operations and faults in which {fault}",
-        faults=("power cuts", "kills", "failing calls", "full disks", "damaged files"),
+        faults=("power cuts", "kills", "failing calls", "failed syncs", "full disks", "damaged files", "turned clocks"),
         family="short",
         minimum_operations=2,
         engine="machine",
@@ -17,7 +17,7 @@ def _hunt(name: str, claim: str, fault: str) -> Scenario:
 
 
 SCENARIOS = (
-    _hunt("kill", "process_crash", "a killed process loses data"),
+    _hunt("kill", "process_crash", "a killed process or a turned clock loses data"),
     _hunt("power-cut", "power_loss", "a power cut loses data"),
     _hunt("failing-call", "io_error", "a call that fails, or a full disk, does harm"),
     _hunt("damage", "corruption", "damage to a file goes unnoticed"),

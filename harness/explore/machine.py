@@ -43,9 +43,9 @@ _CALLS = 12
 _CHOICES = 9_999
 _SYNCS = 3
 _OPERATIONS_AT_ONCE = 3
-#: How far the wall clock is set, seconds: an hour, moments, a day, a year; from any day of these years to before 1970,
+#: How far the wall clock is set, seconds: an hour, a minute, a day, a year; from any day of these years to before 1970,
 #: and to beyond what 31 and 32 bits hold.
-_STEPS_S = (-3_600.0, 3_600.0, -2.0, 86_400.0, -86_400.0, -31_557_600.0, 31_557_600.0, -2e9, 4.2e8, 2.6e9)
+_STEPS_S = (-3_600.0, 3_600.0, -60.0, 86_400.0, -86_400.0, -31_557_600.0, 31_557_600.0, -2e9, 4.2e8, 2.6e9)
 _EXAMPLES = 40
 _KEYS = ("k1", "k2", "key-three", "", "/", "..", "a/b\0c")
 _SIZES = (513, 4097, 8300, 33_000)
