@@ -27,6 +27,7 @@ class Broken(AssertionError):
         self.lines = lines
         self.before: Image | None = None
         self.after: Image | None = None
+        self.left: Image | None = None
 
 
 class Hanging(BaseException):

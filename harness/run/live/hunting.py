@@ -18,7 +18,6 @@ from harness.core.program import FAULT_TYPES, Program, promised_faults, promises
 from harness.core.trace import empty_image
 from harness.core.workload import Workload
 from harness.judge.classify import Violation
-from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
 from harness.run.live.breaking import Broken, Hanging
 from harness.run.live.machine import StoreStage
@@ -146,7 +145,7 @@ class MachineEngine:
             max(1, stage.fired),
             broken.violation,
             broken.blame.site,
-            _exhibit(self.bench, broken),
+            _exhibit(self.bench.adapter, broken),
             tuple(stage.struck),
             models=broken.blame.models,
             instead=broken.program,
@@ -226,8 +225,7 @@ def _held(stage: StoreStage) -> Trial:
     return Trial(stage.fired, struck=tuple(stage.struck), unknown=unknown)
 
 
-def _exhibit(bench: Bench, broken: Broken) -> Exhibit:
-    adapter = bench.adapter
+def _exhibit(adapter: Any, broken: Broken) -> Exhibit:
     done = "; ".join(broken.lines[-6:]) or "nothing"
     return Exhibit(
         lines=(
@@ -242,5 +240,5 @@ def _exhibit(bench: Bench, broken: Broken) -> Exhibit:
         expected="It should have kept what the contract promises about the last fault.",
         before=broken.before,
         after=broken.after,
-        recovered=scan(bench.directory),
+        recovered=broken.left,
     )

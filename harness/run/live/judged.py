@@ -7,12 +7,14 @@ whatever it is asked for: only what it shows is judged.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from harness.core.program import Program, source
 from harness.core.trace import Image
 from harness.judge.classify import Violation, classify
 from harness.judge.oracle import Oracle, Window
+from harness.record.scan import scan
 from harness.run.live.breaking import Blame, Broken, Segment
 from harness.run.live.damage import oracle_for
 from harness.run.live.holder import Outcome
@@ -21,8 +23,9 @@ from harness.run.live.holder import Outcome
 class JudgedProgram:
     """The steps of one program with what became of them; methods raise `Broken`."""
 
-    def __init__(self, adapter: Any) -> None:
+    def __init__(self, adapter: Any, directory: Path) -> None:
         self.adapter = adapter
+        self.directory = directory
         self.unknown: list[str] = []
         self._reset(looking=False)
 
@@ -90,7 +93,7 @@ class JudgedProgram:
         blame = self.blame or Blame("process_crash")
         program = Program(tuple(self.steps), self.looking)
         broken = Broken(self.adapter, blame, Violation(kind, sentence), program, tuple(self.lines))
-        broken.before, broken.after = self.before, self.after
+        broken.before, broken.after, broken.left = self.before, self.after, scan(self.directory)
         return broken
 
     def _note(self, operation: Any, outcome: Outcome) -> None:

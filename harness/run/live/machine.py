@@ -24,7 +24,6 @@ from harness.core.contract import Contract
 from harness.core.models import BUILT_IN_MODELS
 from harness.core.persistence import PRESETS, PROCESS_CRASH, PersistenceModel
 from harness.core.program import (
-    FAULT_TYPES,
     DamageFile,
     FailNextCall,
     FailSync,
@@ -51,6 +50,7 @@ from harness.judge.failing import Ledger, judge_shown
 from harness.judge.oracle import Window, window
 from harness.record.scan import scan
 from harness.run.live.breaking import Blame, Broken, Hanging, Segment
+from harness.run.live.fairness import fairly, without, without_failed_sync
 from harness.run.live.holder import TIME_LIMIT_S, Crashed, Died, Holder, Hung, Outcome
 from harness.run.live.judged import JudgedProgram, short
 from harness.run.live.turning import Turned
@@ -58,8 +58,6 @@ from harness.run.live.unsynced import UnsyncedCrash
 from harness.run.live.values import Struck
 
 _SYNCS = ("fsync", "fdatasync", "sync")
-#: Crash states of a program without a failed sync that are tried to see if a loss of power alone does the harm.
-_CUTS = 6
 
 
 class StoreStage(JudgedProgram):
@@ -78,9 +76,8 @@ class StoreStage(JudgedProgram):
         promises: dict[str, str | None] | None = None,
         time_limit_s: float = TIME_LIMIT_S,
     ) -> None:
-        super().__init__(adapter)
+        super().__init__(adapter, directory)
         self.contract: Contract = adapter.contract
-        self.directory = directory
         self.materializer = materializer or Materializer(directory)
         self.seed = seed
         self.promises = promises_of(self.contract) if promises is None else promises
@@ -157,16 +154,7 @@ class StoreStage(JudgedProgram):
     # --- one fault or the other ------------------------------------------------------------------
 
     def _fairly(self, broken: Broken) -> Broken:
-        """The same, unless fewer faults break a promise: a clock does not answer for the others, nor they for it."""
-        steps = broken.program.steps
-        if any(isinstance(step, TurnClock) for step in steps):
-            others = tuple(kind for kind in FAULT_TYPES if kind is not TurnClock)
-            for kinds in ((TurnClock,), others):
-                kept = tuple(step for step in steps if not isinstance(step, kinds))
-                found = self._instead(kept) if len(kept) < len(steps) else None
-                if found is not None:
-                    return found
-        return broken
+        return fairly(broken, self._instead)
 
     def _instead(self, steps: tuple[Any, ...]) -> Broken | None:
         """How another program breaks a promise, if it does. The directory is no longer ours afterwards."""
@@ -403,8 +391,9 @@ class StoreStage(JudgedProgram):
         if self.segment.unsynced:
             self._cut_unsynced(model, choice, promise)
             return
-        crash: Crashed = self._ask("crash", model, choice, self.seed)
-        self.end()
+        crash: Crashed | None = self._left("crash", model, choice, self.seed)
+        if crash is None:
+            return
         if crash.image is None:
             self._inconclusive(crash.blind)
             return
@@ -419,11 +408,22 @@ class StoreStage(JudgedProgram):
         self.before, self.after = scan(self.directory), crash.image
         self._recover(crash.image, self._admissible(promise, crash.knowledge))
 
+    def _left(self, command: str, *arguments: Any) -> Any:
+        """What a crash leaves; the process is gone. If that takes too long to find out, the store can't help it."""
+        try:
+            return self._ask(command, *arguments)
+        except Hung:
+            self._inconclusive("it took too long to find out what a crash may leave")
+            return None
+        finally:
+            self.end()
+
     def _cut_unsynced(self, model: PersistenceModel, choice: int, promise: str) -> None:
         """The power fails after a sync has."""
-        crash: UnsyncedCrash = self._ask("crash_unsynced", model, choice, self.seed, promise)
         whole = scan(self.directory)
-        self.end()
+        crash: UnsyncedCrash | None = self._left("crash_unsynced", model, choice, self.seed, promise)
+        if crash is None:
+            return
         if crash.blind:
             self._inconclusive(crash.blind)
         elif crash.image is not None:
@@ -437,17 +437,11 @@ class StoreStage(JudgedProgram):
             try:
                 self._recover(crash.image, Window(0, len(ledger.operations)), ledger)
             except Broken as broken:
-                raise (not crash.whole and self._without_failed_sync(model)) or broken from None
+                raise without_failed_sync(tuple(self.steps[:-1]), model.name, self._instead) or broken from None
         elif crash.whole:  # no crash says anything, so there is none
             self._restore(whole)
         else:
             self.over = True
-
-    def _without_failed_sync(self, model: PersistenceModel) -> Broken | None:
-        """Whether the store loses data if no sync fails: where a file fell back, crash states don't tell."""
-        kept = tuple(step for step in self.steps[:-1] if not isinstance(step, FailSync))
-        cuts = (self._instead((*kept, PowerCut(model.name, choice))) for choice in range(_CUTS))
-        return next((broken for broken in cuts if broken is not None), None)
 
     def _swallowed(self, claim: str) -> CallSite | None:
         """The failed call behind an acknowledgement that this crash may disprove: a power cut, only a failed sync."""
@@ -468,7 +462,7 @@ class StoreStage(JudgedProgram):
         try:
             self._recover_now(image, admissible, ledger)
         except Broken as broken:
-            kept = (step for step in self.steps[:-1] if not isinstance(step, FailSync))
+            kept = without((FailSync,), tuple(self.steps[:-1]))
             raise (before and self._instead((*kept, Reopen()))) or broken from None
 
     def _recover_now(self, image: Image, admissible: Window, ledger: Ledger | None) -> None:

@@ -426,6 +426,7 @@ class SyncsEngine:
 def is_new(trace: Trace, model: PersistenceModel, state: tuple[int, int], seed: int) -> bool:
     """Whether `state`, an event and a key, is none of the crash states of `trace`, in which syncs have worked."""
     event, key = state
+    trace = dataclasses.replace(trace, events=trace.events[: event + 1])
     others = Enumerator(trace, model, seed=seed, limits=_LIMITS, first_event=event)
     return all(other.key != key for other in others if other.event == event)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,9 @@ from harness.judge.failing import Ledger
 from harness.record import replay, same_image, scan
 from harness.run.live.syncs import Accounts, SyncGate, contents_of, first_to_judge, is_new, repaired, with_fates
 
-#: Crash states after a failed sync that there are to choose from, and those looked at until one is new.
+#: Crash states after a failed sync that there are to choose from; those looked at until one is new, so far apart.
 _CHOICES = Limits(states_per_point=120, bounded_per_point=40, states=400)
-_LOOKS = 12
+_LOOKS, _STRIDE = 6, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +113,9 @@ def _telling(
         return Enumerator(trace, model, seed=seed, limits=_CHOICES, first_event=failure)
 
     worked = repaired(trace, fallen=True)
-    count = sum(1 for _ in states())
-    for number in range(min(count, _LOOKS)):
-        wanted = (choice + number) % count
-        state = next(state for place, state in enumerate(states()) if place == wanted)
-        if is_new(worked, model, (state.event, state.key), seed):
-            return state, count
+    keys = [(state.event, state.key) for state in states()]
+    for number in range(min(len(keys), _LOOKS)):
+        place = (choice + number * _STRIDE) % len(keys)
+        if is_new(worked, model, keys[place], seed):
+            return next(itertools.islice(states(), place, None)), len(keys)
     return None

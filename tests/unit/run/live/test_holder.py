@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness import PRESETS, Put
+from harness import PRESETS, Append, Put
 from harness.core.errors import HarnessFault, Unsupported
-from harness.core.persistence import PROCESS_CRASH
+from harness.core.persistence import PROCESS_CRASH, STRICT
+from harness.core.program import TurnClock
 from harness.core.trace import Blindness, Unseen, empty_image
 from harness.record import install, kernel, uninstall
 from harness.run.containment import child_ids
-from harness.run.live import holder
+from harness.run.live import holder, timepiece
 from harness.run.live.holder import Died, Holder, Hung, blindness, crashed
+from harness.run.live.syncs import Synced
+from tests.stores import skewed
 from tests.stores.machined import Careful, NoDirectorySync
 
 
@@ -119,3 +125,66 @@ def test_how_a_process_ends(tmp_path: Path) -> None:
     with pytest.raises(HarnessFault, match="AttributeError"):
         held.ask("dance")
     assert child_ids() <= before
+
+
+class Silent(NoDirectorySync):
+    """Takes a failed fsync of its file for a good one."""
+
+    def sync(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+
+
+@pytest.mark.parametrize("aftermath", ["clean", "reverted", "late"])
+@pytest.mark.parametrize("adapter", [Careful, Silent])
+def test_a_tenant_whose_sync_fails(tmp_path: Path, adapter: Any, aftermath: str) -> None:
+    """It says so, and knows which disks only the failure explains; what nobody reported is not owed."""
+    tenant = holder._Tenant(adapter, tmp_path, empty_image(), fails_syncs=True)
+    tenant.recorder.start()
+    with holder._engaged(tenant.syncs), kernel.engage(tenant.saboteur):
+        assert not tenant.open().unsynced
+        assert not tenant.apply(Put("k1", "one")).unsynced
+        tenant.fail_sync(1, aftermath)
+        failed = tenant.apply(Put("k1", "two"))
+        tenant.disarm()
+        tenant.apply(Put("k2", "three"))
+    assert failed.unsynced and bool(failed.error) == (adapter is Careful and aftermath != "late")
+    crash = tenant.crash_unsynced(STRICT, 0, 0, "acknowledged")
+    assert not crash.blind
+    if aftermath == "late":  # each version of the file is a new one: no later sync of the same file tells
+        assert crash.image is None and crash.whole
+        return
+    assert crash.image is not None and crash.word == f"failed sync ({aftermath})" and crash.of
+    assert crash.whole == (aftermath == "clean")
+    assert crash.ledger.swallowed == ({1} if adapter is Silent and len(crash.ledger.operations) > 1 else set())
+    assert crash.site is not None and crash.site.function == f"{adapter.__name__}.sync"
+
+
+def test_a_sync_that_was_not_recorded(tmp_path: Path) -> None:
+    """Nothing can be concluded then."""
+    tenant = holder._Tenant(Careful, tmp_path, empty_image(), fails_syncs=True)
+    assert tenant.syncs is not None
+    tenant.syncs.gate.syncs.append(Synced(None, 0, "failed"))
+    tenant.recorder.start()
+    assert "was not recorded" in tenant.crash_unsynced(STRICT, 0, 0, "acknowledged").blind
+
+
+def test_the_clocks_of_a_tenant(tmp_path: Path) -> None:
+    """Calls into the store go by them; the line that read them is told."""
+    tenant = holder._Tenant(skewed.Stamped, tmp_path, empty_image())
+    try:
+        tenant.recorder.start()
+        tenant.open()
+        assert tenant.turned() is None
+        tenant.turn(TurnClock("set", -3_600.0))
+        outcome = tenant.apply(Append("one"))
+        assert outcome.reader is not None and outcome.reader.function == "Stamped.stamp" and not outcome.overdue
+        turned = tenant.turned()
+        other = holder._Tenant(skewed.Stamped, tmp_path, empty_image())
+        other.resume(turned)
+        assert other.turned() is not None
+        [[stamp, record]] = skewed.Stamped().rows(tmp_path / "log")
+        assert record == "one" and 3_000 < time.time() - stamp < 4_200
+    finally:
+        tenant.recorder.stop()
+        timepiece.uninstall()
