@@ -18,16 +18,19 @@ from harness.run.live.injectors import INJECTORS
 from harness.run.live.nemesis import NemesisEngine
 from harness.run.live.values import Trial
 from store_under_test.metrics_store.adapter import MetricsUpdateAdapter
-from tests.stores import killed
+from tests.stores import killed, scheduled
 from tests.stores.honest import InPlace, RepairsBadly, Sound, Tidy
 from tests.unit.run.live.benches import bench, rehearsed, steps
 
 PAIRS = steps(Put("a", "1"), Put("b", "x" * 9000), Reopen(), Delete("a"))
 
 
-def engine(adapter: Any, folder: Path, workload: Workload = PAIRS, claim: str = "process_crash") -> Any:
+def engine(
+    adapter: Any, folder: Path, workload: Workload = PAIRS, claim: str = "process_crash", **extra: Any
+) -> Any:
     promise = getattr(adapter.contract, claim)
-    return rehearsed(NemesisEngine(bench(adapter, folder), workload, claim, promise))
+    there = dataclasses.replace(bench(adapter, folder), extra={"count": 12, **extra})
+    return rehearsed(NemesisEngine(there, workload, claim, promise))
 
 
 def kinds(made: NemesisEngine) -> set[str]:
@@ -69,6 +72,68 @@ def test_a_short_write_that_nobody_looks_at_tears_an_operation(tmp_path: Path) -
     assert kinds(made) & {"torn_operation", "cannot_open", "swallowed_error", "phantom"}
 
 
+TWO_PUTS = steps(Put("a", "1"), Put("a", "2"))
+RECORDS = steps(Append("one"), Append("two"), Append("three"), Append("four"))
+
+
+def alone_and_together(made: NemesisEngine, fault: str, ending: str = "kill") -> tuple[list[Trial], list[Trial]]:
+    """Each fault by itself, at every call, and the one with the other at each call after it."""
+    calls = range(1, 1 + sum(hasattr(item, "name") for item in made.course))
+    alone = [made.attempt(parse(f"{name}@{call}")) for name in (fault, ending) for call in calls]
+    pairs = ((call, later) for call in calls for later in calls if call < later < call + 6)
+    together = (made.attempt(parse(f"{fault}@{call}-{later}, {ending}@{later}")) for call, later in pairs)
+    first = next((trial for trial in together if trial.violation is not None), None)
+    return alone, [] if first is None else [first]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "fault"),
+    [(scheduled.Stamps, "clock-back"), (scheduled.PutsOff, "fsync-eio"), (scheduled.OpensLater, "emfile")],
+)
+def test_a_fault_and_a_kill_show_what_neither_does_alone(adapter: Any, fault: str, tmp_path: Path) -> None:
+    """What a clean close puts right, a kill does not."""
+    claim = "process_crash" if FAULTS[fault].off_s else "io_error"
+    alone, together = alone_and_together(engine(adapter, tmp_path, TWO_PUTS, claim), fault)
+
+    assert [trial.violation for trial in alone if trial.violation is not None] == []
+    assert sum(trial.fired for trial in alone[: len(alone) // 2]) > 0
+    [trial] = together
+    assert trial.violation is not None and trial.violation.kind in ("lost_acknowledged", "swallowed_error")
+    assert trial.fired >= 2 and {struck.fault for struck in trial.struck} == {fault, "kill"}
+
+
+def test_a_disk_that_fills_up_inside_a_write_shows_what_neither_half_does(tmp_path: Path) -> None:
+    """A short write is completed, a write without room has no effect; but what fitted stays, and is glued to the next."""
+    made = engine(scheduled.Glued, tmp_path, RECORDS, "io_error")
+    [second, *_] = [number for number, item in enumerate(course(made), 1) if item.name == "write"][1:]
+
+    assert made.attempt(parse(f"short-write@{second}")).violation is None
+    assert made.attempt(parse(f"enospc@{second}")).violation is None
+    trial = made.attempt(parse(f"full-disk@{second}-{second + 1}"))
+    assert trial.violation is not None and trial.fired == 2
+    assert [struck.fault for struck in trial.struck] == ["full-disk", "full-disk"]
+    assert made.attempt(parse("full-disk@1-900")).violation is None, "nothing can be glued to it"
+
+
+def course(made: NemesisEngine) -> list[Any]:
+    return [item for item in made.course if hasattr(item, "name")]
+
+
+def test_damage_after_a_kill_shows_what_damage_at_rest_does_not(tmp_path: Path) -> None:
+    """The journal has no checksums, and a clean close leaves none."""
+    made = engine(scheduled.Unchecked, tmp_path, RECORDS, "corruption")
+    last = len(course(made))
+    found = [made.attempt(parse(f"kill@{call}, damage@{call - 1}")) for call in range(5, last)]
+    broken = [trial for trial in found if trial.violation is not None]
+
+    assert broken and broken[0].violation is not None and broken[0].violation.kind == "silent_corruption"
+    assert broken[0].site is not None and broken[0].site.function == "Unchecked.open"
+    exhibit = broken[0].exhibit
+    assert exhibit is not None and exhibit.before != exhibit.after
+    assert [line.partition(":")[0] for line in exhibit.lines[-3:]] == ["<killed>", "<damage", "<schedule"]
+    assert "damage" in {struck.fault for struck in broken[0].struck}
+
+
 def test_a_single_kill_is_judged_as_one(tmp_path: Path) -> None:
     """The call site is the last call begun."""
     made = engine(InPlace, tmp_path)
@@ -96,6 +161,8 @@ def test_what_a_recovery_showed_is_not_owed_if_it_was_killed(tmp_path: Path) -> 
         (killed.Lines, steps(Append("one"), Append("y" * 9000), Append("two")), "process_crash"),
         (killed.SyncedLines, steps(Append("one"), Sync(), Append("two"), Append("three")), "process_crash"),
         (killed.Careful, PAIRS, "io_error"),
+        (scheduled.Unglued, RECORDS, "io_error"),
+        (scheduled.Counted, TWO_PUTS, "process_crash"),
     ],
     ids=lambda value: getattr(value, "name", value if isinstance(value, str) else ""),
 )
@@ -120,12 +187,26 @@ def test_the_metrics_store_survives_every_schedule(tmp_path: Path) -> None:
     assert kinds(made) == set()
 
 
+@pytest.mark.parametrize(
+    ("adapter", "workload"),
+    [(scheduled.Checked, RECORDS), (MetricsUpdateAdapter, None)],
+    ids=["checked", "metrics"],
+)
+def test_a_sound_store_survives_damage_after_kills(adapter: Any, workload: Any, tmp_path: Path) -> None:
+    """It shows what is right, or says that something is wrong."""
+    made = engine(adapter, tmp_path, workload or steps(*adapter.model.example_operations(random.Random(1), 4)), "corruption")
+    trials = [made.attempt(schedule) for schedule in made.faults()]
+
+    assert [trial.violation for trial in trials if trial.violation is not None] == []
+    assert sum("damage" in {struck.fault for struck in trial.struck} for trial in trials) > 5
+
+
 # --- what schedules are made of -------------------------------------------------------------------
 
 
 def test_every_fault_has_an_injector() -> None:
-    """And nothing else does."""
-    assert list(INJECTORS) == list(FAULTS)
+    """And nothing else does; what strikes at rest has one of its own."""
+    assert list(INJECTORS) == [name for name, kind in FAULTS.items() if not kind.at_rest]
 
 
 def test_only_what_a_claim_is_about_is_on_its_schedules(tmp_path: Path) -> None:
@@ -134,8 +215,11 @@ def test_only_what_a_claim_is_about_is_on_its_schedules(tmp_path: Path) -> None:
     class OnlyErrors(Sound):
         contract = Contract(process_crash=None, power_loss=None, corruption=None)
 
-    assert engine(Sound, tmp_path / "a").names() == ["kill", "kill-in-write", "stall"]
+    assert engine(Sound, tmp_path / "a").names() == [
+        *("kill", "kill-in-write", "stall", "clock-forward", "clock-back"),
+    ]
     assert engine(killed.Careful, tmp_path / "b", claim="io_error").names()[:3] == ["eio", "enospc", "short-write"]
+    assert engine(scheduled.Checked, tmp_path / "d", RECORDS, "corruption").names()[0] == "damage"
     assert set(engine(OnlyErrors, tmp_path / "c", claim="io_error").names()) & {"kill", "kill-in-write"} == set()
 
 
