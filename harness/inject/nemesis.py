@@ -178,13 +178,23 @@ def schedules(names: Sequence[str], *, calls: int, count: int, seed: int) -> Ite
         chosen = random.Random(f"nemesis {seed} {number}")
         faults = [names[number % len(names)]]
         faults += [chosen.choice(names) for _ in range(chosen.randint(*STRIKES) - 1)]
-        if any(FAULTS[name].at_rest for name in faults) and not any(FAULTS[name].ends for name in faults):
-            faults[-1] = chosen.choice(_ENDINGS)
+        faults = _with_kills(faults, names, chosen)
         strikes = _after_kills(list(_placed(faults, calls, chosen)))
         yield Schedule(tuple(sorted(strikes, key=lambda strike: strike.start)))
 
 
 _ENDINGS = [name for name, kind in FAULTS.items() if kind.ends]
+
+
+def _with_kills(faults: list[str], names: Sequence[str], chosen: random.Random) -> list[str]:
+    """Where files may be damaged, one always is, and a process killed before it."""
+    at_rest = [name for name in names if FAULTS[name].at_rest]
+    if not at_rest:
+        return faults
+    first, others = faults[:1], faults[1:]
+    needed = [chosen.choice(at_rest)] * (not FAULTS[first[0]].at_rest)
+    needed += [chosen.choice(_ENDINGS)] * (not FAULTS[first[0]].ends)
+    return [*first, *needed, *others][: max(len(faults), 1 + len(needed))]
 
 
 def _after_kills(strikes: list[Strike]) -> Iterator[Strike]:
@@ -196,10 +206,13 @@ def _after_kills(strikes: list[Strike]) -> Iterator[Strike]:
 
 
 def _placed(faults: list[str], calls: int, chosen: random.Random) -> Iterator[Strike]:
-    """Each somewhere; one in three begins where the one before it does, so that they come together."""
-    start = 1
+    """Each somewhere; one in three begins where the one before it does, so that they come together.
+
+    The first begins in the first half, so that it will find a call that it can strike.
+    """
+    start = chosen.randint(1, (calls + 1) // 2)
     for place, fault in enumerate(faults):
-        if place == 0 or chosen.randrange(3):
+        if place and chosen.randrange(3):
             start = chosen.randint(1, calls)
         lasting = chosen.randint(0, LASTING_CALLS - 1) if FAULTS[fault].lasts else 0
         yield Strike(fault, start, start + lasting)

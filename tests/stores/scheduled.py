@@ -56,7 +56,7 @@ class Stamps(Sound):
 
     def close(self, store: Any) -> None:
         self.write(store.directory / "state.json", store.pairs)
-        for path in sorted(store.directory.glob("state.*"), reverse=True):
+        for path in sorted(store.directory.glob("state.*")):
             if path.name != "state.json":
                 path.unlink()
 
@@ -124,7 +124,7 @@ class OpensLater(PutsOff):
 
 
 class Glued(Sound):
-    """Writes all of a line, however often it takes; but what a full disk took of it stays, and the next is glued to it."""
+    """Writes all of a line, however often it takes; but what a full disk took of it stays, and gets the next one."""
 
     name = "glued"
     model: Any = LOG
@@ -166,6 +166,7 @@ class Unglued(Glued):
         end = os.fstat(descriptor).st_size
         try:
             super().append(descriptor, line)
+            os.fsync(descriptor)
         except OSError:
             os.ftruncate(descriptor, end)
             raise

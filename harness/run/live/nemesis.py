@@ -21,7 +21,6 @@ from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Reopen, Workload
 from harness.inject import damage as injury
 from harness.inject import kills
-from harness.inject.clocks import Clock
 from harness.inject.kills import Called, Kill, Moment
 from harness.inject.nemesis import FAULTS, Schedule, Strike, schedules
 from harness.judge.classify import Violation
@@ -159,26 +158,26 @@ class NemesisEngine(KillEngine):
 
     def _conducted(self, schedule: Schedule, life: Life, voice: Voice) -> None:
         conductor = Conductor(self.bench.directory, voice, schedule, life.calls)
-        workload = Workload(self.workload.name, life.steps)
-        with kernel.engage(conductor), self._clock(schedule) as clock:
-            board = self.bench.board if clock is None else ClockBoard(self.bench.board, clock)
-            bench = dataclasses.replace(self.bench, board=board)
+        times = self._times(schedule)
+        workload, bench = Workload(self.workload.name, life.steps), self.bench
+        with contextlib.ExitStack() as engaged:
+            engaged.enter_context(kernel.engage(conductor))
+            if times is not None:
+                engaged.enter_context(timepiece.engaged(times.clock))
+                engaged.enter_context(kernel.engage(times))
+                bench = dataclasses.replace(bench, board=ClockBoard(bench.board, times.clock))
             try:
                 SpeakingClient(bench, voice, first=life.first).run(workload)
             finally:
                 conductor.finish()
-        if clock is not None and clock.overdue:
+        if times is not None and times.clock.overdue:
             voice.say(Word.ANSWER, payload=pickle.dumps(overdue()))
 
-    @contextlib.contextmanager
-    def _clock(self, schedule: Schedule) -> Iterator[Clock | None]:
-        """A clock that injectors can set, where the schedule has such."""
+    def _times(self, schedule: Schedule) -> FileTimes | None:
+        """A clock that injectors can set, with the gate that dates files by it, where the schedule sets clocks."""
         if not any(FAULTS[strike.fault].off_s for strike in schedule.strikes):
-            yield None
-            return
-        clock = clock_of_this_machine()
-        with timepiece.engaged(clock), kernel.engage(FileTimes(clock, str(self.bench.directory))):
-            yield clock
+            return None
+        return FileTimes(clock_of_this_machine(), str(self.bench.directory))
 
     def _judged(self, life: Life, told: Told) -> Judged:
         """Everything is counted from the beginning of this life."""

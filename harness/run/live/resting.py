@@ -55,7 +55,8 @@ def choose(images: list[Image], seed: str) -> Wound | None:
     files = [file for file in injury.versions(images) if file.now and not file.now.strip().isdigit()]
     for file in chosen.sample(files, len(files)):
         found = [damage for damage in injury.damages(file, 0) if damage.kind in _KINDS]
-        for damage in chosen.sample(found, len(found)):
+        places = {(damage.kind, damage.where): damage for damage in chosen.sample(found, len(found))}
+        for damage in places.values():
             content = injury.damaged_content(file, damage)
             if content is not None and not injury.sets_back(file, content):
                 return Wound(file, damage, content)
