@@ -73,6 +73,17 @@ class Counted(Stamps):
         return None
 
 
+class Waits(Stamps):
+    """Waits until the time is later than what it wrote last."""
+
+    name = "waits"
+
+    def number(self, last: int) -> int:
+        while time.time_ns() <= last:
+            time.sleep(1.0)
+        return time.time_ns()
+
+
 # --- calls that fail ------------------------------------------------------------------------------
 
 

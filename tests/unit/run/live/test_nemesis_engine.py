@@ -102,6 +102,33 @@ def test_a_fault_and_a_kill_show_what_neither_does_alone(adapter: Any, fault: st
     assert {struck.fault for struck in together.struck} == {fault, "kill"}
 
 
+def test_who_waits_for_a_clock_that_was_set_back_hangs(tmp_path: Path) -> None:
+    made = engine(scheduled.Waits, tmp_path, TWO_PUTS)
+    trial = made.attempt(parse(f"clock-back@{calls_until(made, 0)}-90"))
+
+    assert trial.violation is not None and trial.violation.kind == "hang"
+    assert made.attempt(parse(f"clock-forward@{calls_until(made, 0)}-90")).violation is None
+
+
+def test_schedules_that_are_given_are_tried_where_they_belong(tmp_path: Path) -> None:
+    """And no others; what broke without the damage is not blamed on it."""
+    given = (parse("kill@2"), parse("eio@1, kill@2"), parse("kill@14, damage@14"))
+    made = engine(scheduled.Unchecked, tmp_path, RECORDS, "corruption", schedules=given)
+    [schedule] = made.faults()
+
+    assert schedule == given[2]
+    nothing = made.attempt(parse("kill@1, damage@1"))
+    assert (nothing.violation, nothing.fired) == (None, 1) and "no damage fired" in nothing.unknown
+
+
+def test_no_file_is_damaged_after_kills_where_nothing_is_promised_about_those(tmp_path: Path) -> None:
+    class OnlyDamage(scheduled.Checked):
+        contract = Contract(process_crash=None, power_loss=None, io_error=None)
+
+    made = NemesisEngine(bench(OnlyDamage, tmp_path), RECORDS, "corruption", "detected")
+    assert made.rehearse() == "files are damaged after kills, and nothing is promised about those"
+
+
 def test_a_disk_that_fills_up_inside_a_write_shows_what_neither_half_does(tmp_path: Path) -> None:
     """A short write is completed, a write without room has no effect; but what fitted in between stays."""
     made = engine(scheduled.Glued, tmp_path, RECORDS, "io_error")
