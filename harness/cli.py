@@ -22,6 +22,8 @@ import harness
 from harness.core.errors import HarnessError, HarnessFault, UsageError
 from harness.core.evidence import Certificate
 from harness.core.verdict import Verdict
+from harness.inject.nemesis import FAULTS
+from harness.inject.nemesis import parse as parse_schedule
 from harness.report.console import print_certificate
 from harness.report.story import story_text
 from harness.report.text import visible
@@ -129,6 +131,14 @@ def _certify_parser(parser: argparse.ArgumentParser) -> None:
         "--scenario", action="append", default=[], metavar="NAME", help="only this one (repeatable)"
     )
     parser.add_argument(
+        "--schedule",
+        action="append",
+        default=[],
+        metavar="FAULTS",
+        help='only these faults at these I/O calls, like "eio@3-7, kill@12" (repeatable); '
+        f"faults: {', '.join(FAULTS)}",
+    )
+    parser.add_argument(
         "--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the certificate, or a list of them")
@@ -175,6 +185,7 @@ def _options(arguments: argparse.Namespace, reports: Path | None) -> Options:
         reports=reports,
         resume=getattr(arguments, "resume", False),
         survey=arguments.command is _survey,
+        schedules=tuple(map(parse_schedule, getattr(arguments, "schedule", ()))),
         **given,
     )
 
@@ -184,7 +195,7 @@ def _options(arguments: argparse.Namespace, reports: Path | None) -> Options:
 
 def _certify(arguments: argparse.Namespace) -> int:
     options = _options(arguments, arguments.reports)
-    selected(options.scenarios)
+    selected(options.scenarios, options.schedules)
     if arguments.coverage:
         require_coverage()
     require_writable(arguments.reports)

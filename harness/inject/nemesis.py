@@ -16,7 +16,7 @@ from typing import Protocol
 
 from harness.core.errors import UsageError
 
-#: Strikes of one generated schedule: at least and at most so many.
+#: Faults of one generated schedule: at least and at most so many.
 STRIKES = (2, 4)
 #: How many calls a fault that lasts goes on for, at most.
 LASTING_CALLS = 4
@@ -44,13 +44,19 @@ class FaultKind:
     """A fault that a schedule can name: the claim that it puts to the test, and what it does, in words.
 
     `lasts` says that it may go on for several calls; others strike once. `ends` says that the process is gone then.
+    `at_rest` says that it strikes while no process runs: after the next fault that ends one. `off_s` is how far it sets
+    the wall clock, in seconds.
     """
 
     claim: str
     does: str
     lasts: bool = False
     ends: bool = False
+    at_rest: bool = False
+    off_s: float = 0.0
 
+
+_HOUR_S = 3_600.0
 
 FAULTS: dict[str, FaultKind] = {
     "kill": FaultKind("process_crash", "the process is killed", ends=True),
@@ -59,7 +65,15 @@ FAULTS: dict[str, FaultKind] = {
     "eio": FaultKind("io_error", "reads, writes and syncs fail with EIO", lasts=True),
     "enospc": FaultKind("io_error", "what needs room fails with ENOSPC", lasts=True),
     "short-write": FaultKind("io_error", "writes are cut to half", lasts=True),
+    "full-disk": FaultKind("io_error", "a file grows by half of one write, then the disk is full", lasts=True),
+    "emfile": FaultKind("io_error", "what needs a new descriptor fails with EMFILE", lasts=True),
+    "fsync-eio": FaultKind("io_error", "syncs of files and directories fail with EIO", lasts=True),
+    "clock-forward": FaultKind("process_crash", "the wall clock is an hour ahead", lasts=True, off_s=_HOUR_S),
+    "clock-back": FaultKind("process_crash", "the wall clock is an hour behind", lasts=True, off_s=-_HOUR_S),
+    "damage": FaultKind("corruption", "a file is damaged after the next kill", at_rest=True),
 }
+#: The weakest claim of a schedule is the first of these that one of its faults is about.
+_WEAKEST_FIRST = ("corruption", "io_error", "process_crash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +101,22 @@ class Schedule:
 
     @property
     def claim(self) -> str:
-        """The weakest claim that its faults leave: about errors where calls fail, else about kills."""
-        claims = {FAULTS[strike.fault].claim for strike in self.strikes}
-        return "io_error" if "io_error" in claims else "process_crash"
+        """The weakest claim that its faults leave: about damage, else about calls that fail, else about kills."""
+        return next(claim for claim in _WEAKEST_FIRST if claim in self.claims)
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """All claims that its faults are about."""
+        return frozenset(FAULTS[strike.fault].claim for strike in self.strikes)
 
     @property
     def kills(self) -> int:
         return sum(FAULTS[strike.fault].ends for strike in self.strikes)
+
+    def at_rest(self, before: int, calls: int) -> Strike | None:
+        """What strikes at rest after a process was killed at call number `calls`; the last kill was at `before`."""
+        at_rest = (strike for strike in self.strikes if FAULTS[strike.fault].at_rest)
+        return next((strike for strike in at_rest if before < strike.start <= calls), None)
 
     def never_fired(self, calls: int) -> str:
         """Why nothing is known where no strike came, in words."""
@@ -110,7 +133,18 @@ def parse(text: str) -> Schedule:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
         raise UsageError('the schedule names no fault: write one like "eio@3-7, kill@12".')
-    return Schedule(tuple(sorted(map(_strike, parts), key=lambda strike: strike.start)))
+    schedule = Schedule(tuple(sorted(map(_strike, parts), key=lambda strike: strike.start)))
+    for strike in schedule.strikes:
+        if FAULTS[strike.fault].at_rest and not _followed_by_a_kill(strike, schedule):
+            raise UsageError(
+                f"{strike.describe()!r} never fires: files are damaged after a kill, so name one at call "
+                f'{strike.start} or later, like "kill@{strike.start}, {strike.describe()}".'
+            )
+    return schedule
+
+
+def _followed_by_a_kill(strike: Strike, schedule: Schedule) -> bool:
+    return any(FAULTS[other.fault].ends and other.start >= strike.start for other in schedule.strikes)
 
 
 def _strike(text: str) -> Strike:
@@ -144,14 +178,41 @@ def schedules(names: Sequence[str], *, calls: int, count: int, seed: int) -> Ite
         chosen = random.Random(f"nemesis {seed} {number}")
         faults = [names[number % len(names)]]
         faults += [chosen.choice(names) for _ in range(chosen.randint(*STRIKES) - 1)]
-        yield Schedule(tuple(sorted(_placed(faults, calls, chosen), key=lambda strike: strike.start)))
+        faults = _with_kills(faults, names, chosen)
+        strikes = _after_kills(list(_placed(faults, calls, chosen)))
+        yield Schedule(tuple(sorted(strikes, key=lambda strike: strike.start)))
+
+
+_ENDINGS = [name for name, kind in FAULTS.items() if kind.ends]
+
+
+def _with_kills(faults: list[str], names: Sequence[str], chosen: random.Random) -> list[str]:
+    """Where files may be damaged, one always is, and a process killed before it."""
+    at_rest = [name for name in names if FAULTS[name].at_rest]
+    if not at_rest:
+        return faults
+    first, others = faults[:1], faults[1:]
+    needed = [chosen.choice(at_rest)] * (not FAULTS[first[0]].at_rest)
+    needed += [chosen.choice(_ENDINGS)] * (not FAULTS[first[0]].ends)
+    return [*first, *needed, *others][: max(len(faults), 1 + len(needed))]
+
+
+def _after_kills(strikes: list[Strike]) -> Iterator[Strike]:
+    """What strikes at rest is not later than the last kill, after which it strikes."""
+    last = max((strike.start for strike in strikes if FAULTS[strike.fault].ends), default=0)
+    for strike in strikes:
+        late = FAULTS[strike.fault].at_rest and strike.start > last
+        yield Strike(strike.fault, last, last) if late else strike
 
 
 def _placed(faults: list[str], calls: int, chosen: random.Random) -> Iterator[Strike]:
-    """Each somewhere; one in three begins where the one before it does, so that they come together."""
-    start = 1
+    """Each somewhere; one in three begins where the one before it does, so that they come together.
+
+    The first begins in the first half, so that it will find a call that it can strike.
+    """
+    start = chosen.randint(1, (calls + 1) // 2)
     for place, fault in enumerate(faults):
-        if place == 0 or chosen.randrange(3):
+        if place and chosen.randrange(3):
             start = chosen.randint(1, calls)
         lasting = chosen.randint(0, LASTING_CALLS - 1) if FAULTS[fault].lasts else 0
         yield Strike(fault, start, start + lasting)

@@ -33,7 +33,7 @@ from harness.run.exploring import ExploreJob, Found, Plan
 from harness.run.findings import Case
 from harness.run.journal import Journal
 from harness.run.judging import JudgeJob
-from harness.run.live.campaign import LiveFaults
+from harness.run.live.campaign import LiveFaults, require_promised
 from harness.run.live.telling import LiveCase, LiveTelling
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.options import Options
@@ -77,7 +77,8 @@ class Run:
         self.options = options
         self.progress = progress
         self.contract: Contract = adapter.contract
-        self.all_scenarios = selected(options.scenarios)
+        require_promised(options.schedules, self.contract)
+        self.all_scenarios = selected(options.scenarios, options.schedules)
         crashes = (item for item in self.all_scenarios if item.engine == CRASH_ENGINE)
         self.scenarios = tuple(item for item in crashes if CAN_FORK or not item.during_recovery)
         self.campaign = Campaign(spec, options, progress)
@@ -156,7 +157,8 @@ class Run:
     def _fingerprint(self) -> str:
         """What results depend on: another store, version or option, and nothing old is used."""
         parts: list[Any] = [harness.__version__, self.spec, self.options.profile, self.options.seed]
-        parts += [self.options.scenarios, self.options.survey, self.options.time_limit_s, repr(self.contract)]
+        parts += [self.options.scenarios, self.options.schedules, self.options.survey]
+        parts += [self.options.time_limit_s, repr(self.contract)]
         parts += _sources()
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.core.errors import UsageError
 from harness.crash.states import Limits
 from harness.explore.workloads import Extent
+from harness.inject.nemesis import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class LiveExtent:
     """How many workloads of each kind live faults are tried on, and how many faults on each of them.
 
     State machines make their own workloads: so many hunts for each claim, examples in each, and steps in each of these.
+    `schedules` of several faults are made for each workload.
     """
 
     short: int
@@ -25,6 +27,7 @@ class LiveExtent:
     hunts: int = 1
     hunt_examples: int = 4
     hunt_steps: int = 10
+    schedules: int = 24
 
     def __post_init__(self) -> None:
         if self.faults < 1:
@@ -48,7 +51,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
-                LiveExtent(2, 0, large=False, faults=400)),
+                LiveExtent(2, 0, large=False, faults=400, schedules=12)),
         Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 60_000, 1_000), 1, 6, 900.0,
                 LiveExtent(5, 1, large=True, faults=2_000, hunts=2, hunt_examples=8, hunt_steps=20)),
         Profile(
@@ -73,7 +76,8 @@ def _cores() -> int:
 class Options:
     """Options of `harness certify`. `time_limit_s` is for one call into the store.
 
-    `coverage` makes workers measure branch coverage: a folder for the data, then the files to measure.
+    `coverage` makes workers measure branch coverage: a folder for the data, then the files to measure. `schedules` of
+    faults are tried in the place of those that a seed would give.
     """
 
     profile: str = "standard"
@@ -85,6 +89,7 @@ class Options:
     resume: bool = False
     survey: bool = False
     coverage: tuple[str, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:

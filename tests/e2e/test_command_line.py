@@ -494,3 +494,55 @@ def _everything(descriptor: int) -> bytes:
         pass
     os.close(descriptor)
     return b"".join(parts)
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+QUICKLY = ("--profile", TINY.name, "--jobs", "1")
+
+
+def test_a_schedule_of_the_users_is_tried_alone_found_and_replayed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """No other, in the scenario that it is about; what it finds is such a schedule, and happens again."""
+    schedules = [f"stall@2, kill@{call}" for call in range(9, 15)]
+    given = [word for schedule in schedules for word in ("--schedule", schedule)]
+    assert run("certify", IN_PLACE, *QUICKLY, "--json", "c.json", *given) == 1
+    certificate = json.loads(Path("c.json").read_text())
+
+    assert [evidence["scenario"] for evidence in certificate["evidence"]] == ["nemesis"]
+    [finding] = certificate["findings"]
+    assert finding["operations"][-1] in [f"<schedule: {schedule}>" for schedule in schedules]
+    capsys.readouterr()
+    assert run("replay", "c.json", finding["id"], "--directory", "again") == 0
+    assert "recovered again: the same" in capsys.readouterr().out
+
+
+def test_several_schedules_run_where_each_belongs_beside_a_scenario_that_is_named(tmp_path: Path) -> None:
+    store = spec("Checked", "scheduled.py")
+    schedules = ("--schedule", "kill@9, damage@9", "--schedule", "clock-back@2-30, kill@8")
+    assert run("certify", store, *QUICKLY, "--json", "c.json", *schedules, "--scenario", "kills") == 0
+    evidence = json.loads(Path("c.json").read_text())["evidence"]
+
+    assert {row["scenario"]: row["states_judged"] > 2 for row in evidence} == {
+        "kills": True,
+        "nemesis": False,
+        "nemesis-damage": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("schedule", "sentence"),
+    [
+        ("flood@3", "there is no fault 'flood'"),
+        ("kill@", "'kill@' is no strike"),
+        ("kill@3000", "the schedule 'kill@3000' never fired: the workload made "),
+        ("eio@3", "the schedule 'eio@3' puts io_error to the test, and the contract promises nothing about it"),
+        ("kill@2, damage@2", "the schedule 'kill@2, damage@2' puts corruption to the test"),
+    ],
+)
+def test_a_schedule_that_says_nothing_is_refused_in_one_sentence(
+    schedule: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("certify", IN_PLACE, *QUICKLY, "--schedule", schedule) == 2
+    assert complaint(capsys).startswith(f"harness: {sentence}")

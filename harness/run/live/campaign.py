@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.contract import Contract
+from harness.core.errors import UsageError
 from harness.core.evidence import Evidence
 from harness.core.scenario import CRASH_ENGINE, Scenario
 from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
+from harness.inject.nemesis import Schedule
 from harness.run.campaign import Campaign, Progress
 from harness.run.containment import CAN_FORK
 from harness.run.live.engines import ENGINES, EngineKind
@@ -76,7 +78,18 @@ class LiveFaults:
                 continue
             self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
             series.tried = self.campaign.try_faults(series.jobs, resumable=True)
+        self._require_fired()
         self._leave_out_what_struck_nothing(tested)
+
+    def _require_fired(self) -> None:
+        """Raise `UsageError` for a schedule of the user's that never struck, in no workload."""
+        for schedule in self.options.schedules:
+            scheduled = (item for item in self.series if ENGINES[item.scenario.engine].scheduled)
+            tried = [item for series in scheduled if series.claim == schedule.claim for item in series.tried]
+            tried = [item for item in tried if item.trials]
+            if tried and all(schedule in item.silent for item in tried):
+                longest = max(tried, key=lambda item: item.operations)
+                raise UsageError(f"{longest.silent[schedule]} (the longest of {len(tried)}).")
 
     def _tried(self) -> Iterator[tuple[Scenario, str, str]]:
         """Scenarios with the claim that each tries to break, its own or one that stands in for it, and the promise."""
@@ -131,6 +144,7 @@ class LiveFaults:
 
     def _job(self, scenario: Scenario, claim: str, promise: str, workload: Workload) -> TrialsJob:
         budget = self.options.budget
+        extra = extra_for(ENGINES[scenario.engine], self.options)
         return TrialsJob(
             f"{scenario.name} {promise} {workload.name}",
             scenario.engine,
@@ -141,6 +155,7 @@ class LiveFaults:
             budget.live.faults,
             budget.seconds / 4,
             after_violation=budget.live.faults if self.options.survey else budget.live.faults // 4,
+            extra=extra,
         )
 
     # --- evidence ------------------------------------------------------------------------------
@@ -178,6 +193,23 @@ class LiveFaults:
             for tried in series.tried:
                 total.update(tried.struck)
         return total
+
+
+def extra_for(kind: EngineKind, options: Options) -> dict[str, Any]:
+    """What jobs of an engine that runs schedules have to know: those of the user's, or how many to make."""
+    return {"schedules": options.schedules, "count": options.budget.live.schedules} if kind.scheduled else {}
+
+
+def require_promised(schedules: Iterable[Schedule], contract: Contract) -> None:
+    """Raise `UsageError` if a schedule has a fault that the contract promises nothing about."""
+    promised = promises(contract, survey=False)
+    for schedule in schedules:
+        for claim in sorted(schedule.claims):
+            if claim not in promised:
+                raise UsageError(
+                    f"the schedule {schedule.describe()!r} puts {claim} to the test, and the contract promises "
+                    "nothing about it: leave that fault out."
+                )
 
 
 def promises(contract: Contract, *, survey: bool) -> dict[str, tuple[str, ...]]:

@@ -6,11 +6,8 @@ times: twice by opening and reading, in every way that it offers, and once after
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from harness.core.adapter import supported_operations
@@ -24,13 +21,12 @@ from harness.judge.classify import Violation
 from harness.judge.damage import Opening, judge_openings
 from harness.judge.oracle import Oracle
 from harness.record import kernel
-from harness.record.callsite import CallSites, call_site
-from harness.record.kernel import Call
 from harness.record.scan import scan
-from harness.run.descriptors import close_leaked, descriptors
+from harness.run.descriptors import descriptors
 from harness.run.live.bench import Bench, Client, listening
+from harness.run.live.openings import Opener, ReadWatch
 from harness.run.live.values import Exhibit, Struck, Trial
-from harness.run.recovering import Step, TolerantModel, read_state, text_of_error
+from harness.run.recovering import Step, TolerantModel
 
 NAME = "damage"
 _PROBED_KEYS = 6
@@ -61,7 +57,7 @@ class DamageEngine:
         if client.elsewhere or client.errors:
             return (client.elsewhere or list(client.errors.values()))[0]
         self.oracle = oracle_for(self.bench.adapter, tuple(client.operations))
-        self.probes = tuple(probes(self.bench.adapter, client.operations))
+        self.opener = Opener(self.bench, self.oracle, tuple(probes(self.bench.adapter, client.operations)))
         return "" if self._settled() else "the store does not read as it should even without any damage"
 
     @property
@@ -173,49 +169,7 @@ class DamageEngine:
         return [first, second]
 
     def _opening(self, opening: Step, reading: Step, closing: Step) -> Opening:
-        """Open, read in every way, and close, listening for signals."""
-        step, adapter, store = opening, None, None
-        before = descriptors(self.bench.directory)
-        with listening() as signals:
-            try:
-                adapter = self.bench.call(opening, self.bench.adapter)
-                store = self.bench.call(opening, adapter.open, self.bench.directory)
-                step = reading
-                state = self.bench.call(reading, read_state, adapter, store)
-                matches = self.oracle.matches(state)
-                answer = self._contradiction(adapter, store, max(matches, default=-1))
-                signal = signals.count > 0  # who has read by now must know by now
-                step = closing
-                self.bench.call(closing, adapter.close, store)
-            except BaseException as error:
-                raised = self._raised(step, error, signals.count > 0)
-                self._let_go(closing, adapter, None if step is closing else store, before)
-                return raised
-        return Opening(state, matches, signal, answer=answer)
-
-    def _let_go(self, closing: Step, adapter: Any, store: Any, before: set[int]) -> None:
-        """What a client does after an exception: it closes, and starts anew. Locks held on would lock out itself."""
-        if store is not None:
-            with contextlib.suppress(BaseException):
-                self.bench.call(closing, adapter.close, store)
-        close_leaked(self.bench.directory, before)
-
-    def _raised(self, step: Step, error: BaseException, signal: bool) -> Opening:
-        declared = isinstance(error, self.bench.contract.errors)
-        return Opening(error=text_of_error(error), declared=declared, during=str(step), signal=signal)
-
-    def _contradiction(self, adapter: Any, store: Any, count: int) -> str:
-        """What a read answers that the snapshot contradicts, in words. Raises what the store raises."""
-        if count < 0:
-            return ""
-        state = self.oracle.states[count][0]
-        for probe in self.probes:
-            answer = self.bench.call(Step.OPERATION, adapter.apply, store, probe)
-            expected = self.oracle.model.step(state, probe)[1]
-            if not _same_answer(answer, expected):
-                shown = f"{describe(probe)} answers {describe(answer)}"
-                return f"{shown} without exception or signal, and the snapshot says {describe(expected)}"
-        return ""
+        return self.opener.opened(opening, reading, closing)
 
     def _written(self, openings: list[Opening]) -> Violation | None:
         """New operations after the damage: what is acknowledged must be there, unless the damage is reported."""
@@ -255,8 +209,8 @@ class DamageEngine:
                     self.bench.call(Step.APPLY, adapter.apply, store, operation)
                 self.bench.call(Step.SECOND_CLOSE, adapter.close, store)
             except BaseException as error:
-                raised = self._raised(Step.APPLY, error, signals.count > 0)
-                self._let_go(Step.SECOND_CLOSE, adapter, store, before)
+                raised = self.opener.raised(Step.APPLY, error, signals.count > 0)
+                self.opener.let_go(Step.SECOND_CLOSE, adapter, store, before)
                 return None if raised.declared else raised
         return self._opening(Step.THIRD_OPEN, Step.THIRD_SNAPSHOT, Step.THIRD_CLOSE)
 
@@ -294,48 +248,6 @@ class DamageEngine:
         )
 
 
-@dataclass(slots=True)
-class ReadWatch:
-    """A gate that lets everything through and remembers the last read of bytes [start, end) of one file.
-
-    Where none of them is read, the last read of the file counts, or else the last look at it.
-    """
-
-    path: str
-    start: int
-    end: int
-    call: str = ""
-    _best: int = 0
-    _where: Any = None
-
-    def __call__(self, call: Call, make: Callable[..., Any]) -> Any:
-        if call.group not in (kernel.READ, kernel.OPEN, kernel.STATUS) or call.path() != self.path:
-            return make()
-        position = self._position(call)
-        result = make()
-        self._note(call, position, result)
-        return result
-
-    def _position(self, call: Call) -> int:
-        if call.group != kernel.READ or call.position >= 0:
-            return call.position
-        try:
-            return os.lseek(call.descriptor, 0, os.SEEK_CUR)
-        except OSError:
-            return -1
-
-    def _note(self, call: Call, position: int, result: Any) -> None:
-        count = result if isinstance(result, int) else len(result) if isinstance(result, bytes) else 0
-        reaches = position < self.end and position + count > self.start
-        rank = 1 if call.group != kernel.READ else 3 if reaches else 2
-        if rank >= self._best:
-            self._best, self._where = rank, call_site(2)
-            self.call = call.name.removeprefix("file_")
-
-    def site(self) -> CallSite | None:
-        return CallSites().resolve(*self._where) if self._where else None
-
-
 def oracle_for(adapter: Any, operations: tuple[Any, ...], failed: Any = ()) -> Oracle:
     """The oracle for operations that a client issued."""
     built_in = any(adapter.model is model for model in BUILT_IN_MODELS)
@@ -365,12 +277,6 @@ def following_operations(model: Any, done: list[Any]) -> tuple[Any, ...]:
     if any(model is built_in for built_in in BUILT_IN_MODELS):
         return (Save({"after": "the damage"}),)
     return tuple(done[-1:])
-
-
-def _same_answer(answer: Any, expected: Any) -> bool:
-    if isinstance(expected, list | tuple) and isinstance(answer, list | tuple):
-        return list(answer) == list(expected)
-    return bool(answer == expected)
 
 
 def _shown(opening: Opening) -> str:

@@ -59,6 +59,7 @@ class EngineKind:
     `forks`: it needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
     what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
     whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
+    `scheduled`: its faults are schedules, and a user may give them.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -74,6 +75,7 @@ class EngineKind:
     missing: Callable[[], str] = _nothing
     essential: bool = False
     compound: bool = False
+    scheduled: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
@@ -89,7 +91,9 @@ ENGINES: dict[str, EngineKind] = {
     ),
     "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True, essential=True),
     "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False, forks=True),
-    "nemesis": EngineKind(NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True, compound=True),
+    "nemesis": EngineKind(
+        NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True, compound=True, scheduled=True
+    ),
     "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
     "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),
     "leaks": EngineKind(LeakEngine, LeakEngine.fault_types, "cycles", deterministic=False, forks=True),

@@ -79,6 +79,8 @@ class TrialExplorer:
         tried.fired += trial.fired
         tried.idle += not trial.fired
         tried.idle_because = tried.idle_because or trial.idle
+        if not trial.fired and fault in self.job.extra.get("schedules", ()):
+            tried.silent[fault] = trial.idle
         if trial.unknown and len(tried.unknown) < _UNKNOWN_KEPT and trial.unknown not in tried.unknown:
             tried.unknown.append(trial.unknown)
         for struck in trial.struck:

@@ -36,7 +36,7 @@ from harness.run import containment
 from harness.run.descriptors import heard
 from harness.run.exploring import HARMLESS
 from harness.run.live.bench import listening
-from harness.run.live.damage import ReadWatch
+from harness.run.live.openings import ReadWatch
 from harness.run.live.saboteur import Saboteur
 from harness.run.live.turning import Turned, TurnedClocks
 from harness.run.live.unsynced import FailingSyncs, UnsyncedCrash

@@ -1,7 +1,9 @@
 """The faults that a schedule can name, carried out by gates in the process that runs the store.
 
 Every injector stands between the store and the operating system only while it is started, so that all that it does
-ends with its process at the latest.
+ends with its process at the latest. A full disk is counted in bytes by such a gate: nothing is really full. The wall
+clock is that of the process (`timepiece`), not the machine's. Damage at rest is done while no such process runs
+(`resting`).
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.inject import kills
+from harness.inject.clocks import NANOSECONDS, Clock, ClockFault, ClockMoment, ClockShape
 from harness.inject.nemesis import FAULTS, Injector, Schedule
 from harness.inject.nemesis import Strike as Planned
 from harness.record import kernel
+from harness.record import originals as real
 from harness.record.kernel import Call
+from harness.run.live import real_clocks
 from harness.run.live.forks import Voice, Word
 from harness.run.live.gates import (
     Narrator,
@@ -30,8 +35,15 @@ from harness.run.live.gates import (
     site_here,
     stop_this_process,
 )
+from harness.run.live.timepiece import READINGS
 
-_NUMBERS = {"eio": errno.EIO, "enospc": errno.ENOSPC}
+_NUMBERS = {"eio": errno.EIO, "fsync-eio": errno.EIO, "enospc": errno.ENOSPC, "emfile": errno.EMFILE}
+_GROUPS = {
+    "eio": (kernel.READ, kernel.WRITE, kernel.SYNC),
+    "fsync-eio": (kernel.SYNC,),
+    "enospc": (kernel.WRITE, kernel.SIZE),
+    "emfile": (kernel.OPEN, kernel.LIST),
+}
 _REMOVING = ("unlink", "remove", "rmdir")
 
 
@@ -107,15 +119,14 @@ class Failing(CallInjector):
         if not self._can_fail(call):
             return make()
         self._strike(call)
-        number = _NUMBERS[self.name]
-        raise OSError(number, os.strerror(number), *call.paths[-1:])
+        raise _os_error(_NUMBERS[self.name], call)
 
     def _can_fail(self, call: Call) -> bool:
-        if self.name == "eio":
-            return call.group in (kernel.READ, kernel.WRITE, kernel.SYNC)
-        if call.group == kernel.NAME:
-            return call.name not in _REMOVING
-        return call.group in (kernel.WRITE, kernel.SIZE) or creates_or_empties(call)
+        if call.group in _GROUPS[self.name]:
+            return True
+        if self.name != "enospc":
+            return False
+        return (call.group == kernel.NAME and call.name not in _REMOVING) or creates_or_empties(call)
 
 
 class ShortWriting(CallInjector):
@@ -128,7 +139,75 @@ class ShortWriting(CallInjector):
         return make(call.size_bytes // 2)
 
 
-#: How to make the injector of a fault: `make(name, real path of the directory, voice)`.
+class FillingUp(CallInjector):
+    """A disk on which files can grow by half of the next growing write, and not at all afterwards.
+
+    Bytes are counted: what overwrites, and what makes or renames entries, needs no room. What is removed gives none,
+    because others on the same disk are as short of it. A write is cut where room ends, as write(2) says, and the next
+    one fails.
+    """
+
+    room_bytes: int | None = None
+
+    def at(self, call: Call, make: Callable[..., Any]) -> Any:
+        needed = self._growth_bytes(call)
+        if not needed:
+            return make()
+        if self.room_bytes is None:
+            self.room_bytes = needed // 2
+        if needed <= self.room_bytes:
+            self.room_bytes -= needed
+            return make()
+        fitting = call.size_bytes - needed + self.room_bytes
+        self._strike(call)
+        if call.group != kernel.WRITE or fitting <= 0:
+            raise _os_error(errno.ENOSPC, call)
+        self.room_bytes = 0
+        return make(fitting)
+
+    def _growth_bytes(self, call: Call) -> int:
+        """By how much a file will be larger after this call."""
+        if call.name == "posix_fallocate":
+            return 1
+        if call.group != kernel.WRITE or call.size_bytes < 1:
+            return 0
+        try:
+            size = int(real.fstat(call.descriptor).st_size)
+        except OSError:
+            return 0
+        return max(0, min(call.size_bytes, position_of(call) + call.size_bytes - size))
+
+
+class SettingClocks(CallInjector):
+    """Sets the wall clock of this process at a call, and sets it right in the end."""
+
+    def at(self, call: Call, make: Callable[..., Any]) -> Any:
+        clock = READINGS.clock
+        if not self.fired and clock is not None:
+            self._strike(call)
+            off_s = FAULTS[self.name].off_s
+            _step(clock, off_s)
+            self._engaged.callback(_step, clock, -off_s)
+        return make()
+
+
+def _step(clock: Clock, seconds: float) -> None:
+    clock.apply(ClockFault(ClockShape.STEP, seconds, ClockMoment.BETWEEN, 0))
+
+
+def clock_of_this_machine() -> Clock:
+    """A clock that shows what the real ones do, until it is set."""
+    now_ns = real_clocks.time_ns()
+    clock = Clock(real_clocks.monotonic_ns, now_ns // NANOSECONDS)
+    _step(clock, now_ns % NANOSECONDS / NANOSECONDS)
+    return clock
+
+
+def _os_error(number: int, call: Call) -> OSError:
+    return OSError(number, os.strerror(number), *call.paths[-1:])
+
+
+#: How to make the injector of a fault that strikes at calls: `make(name, real path of the directory, voice)`.
 INJECTORS: dict[str, Callable[[str, str, Voice], Injector]] = {
     "kill": Killing,
     "kill-in-write": Killing,
@@ -136,6 +215,11 @@ INJECTORS: dict[str, Callable[[str, str, Voice], Injector]] = {
     "eio": Failing,
     "enospc": Failing,
     "short-write": ShortWriting,
+    "full-disk": FillingUp,
+    "emfile": Failing,
+    "fsync-eio": Failing,
+    "clock-forward": SettingClocks,
+    "clock-back": SettingClocks,
 }
 
 
@@ -147,7 +231,8 @@ class Conductor(Narrator):
 
     def __init__(self, directory: Path, voice: Voice, schedule: Schedule, before: int = 0) -> None:
         super().__init__(directory, voice, before)
-        self._waiting = [planned for planned in schedule.strikes if planned.stop > before]
+        at_calls = [planned for planned in schedule.strikes if planned.fault in INJECTORS]
+        self._waiting = [planned for planned in at_calls if planned.stop > before]
         self._active: list[tuple[Planned, Injector]] = []
 
     def at(self, number: int, call: Call, make: Callable[..., Any]) -> Any:

@@ -2,13 +2,16 @@
 
 A run has as many lives as its schedule kills it, and one more. After each kill the next process opens what was left,
 which is judged as after any kill; then the client goes on with the operation after the one that was interrupted. In
-the end all faults are over, and the store must show everything that it owes, and work.
+the end all faults are over, and the store must show everything that it owes, and work. A file that is damaged between
+two processes ends the run (`resting`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,22 +19,28 @@ from typing import Any
 from harness.core.operations import describe
 from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Reopen, Workload
+from harness.inject import damage as injury
 from harness.inject import kills
 from harness.inject.kills import Called, Kill, Moment
 from harness.inject.nemesis import FAULTS, Schedule, Strike, schedules
 from harness.judge.classify import Violation
-from harness.judge.oracle import Oracle, window
+from harness.judge.oracle import Oracle, Window, window
 from harness.judge.recovery import judge
 from harness.record import kernel
 from harness.record.scan import scan
-from harness.run.live.forks import Told, Voice
+from harness.run.live import resting, timepiece
+from harness.run.live.contended import overdue
+from harness.run.live.forks import SpokenBoard, Told, Voice, Word
 from harness.run.live.gates import Strike as Hit
-from harness.run.live.injectors import Conductor
+from harness.run.live.injectors import Conductor, clock_of_this_machine
 from harness.run.live.kills import KillEngine, died
+from harness.run.live.resting import DamagingAtRest, Wound
+from harness.run.live.session import ClockBoard
 from harness.run.live.speaking import SpeakingClient
+from harness.run.live.timepiece import FileTimes
 from harness.run.live.values import Exhibit, Struck, Trial
 
-#: Schedules for one workload.
+#: Schedules for one workload, if a job does not say how many.
 SCHEDULES = 24
 
 
@@ -41,38 +50,54 @@ class Life:
 
     `calls` were made before it, `first` operations begun. `starts` are the states that may be there when it begins:
     all that the kill before it may have left, for what the next process makes of that it may make again otherwise,
-    as long as it is killed again. There is none at first.
+    as long as it is killed again. There is none at first. `earlier` are the states that may have been there before.
     """
 
     steps: tuple[Any, ...]
     first: int = 0
     calls: int = 0
     starts: tuple[Any, ...] = ()
+    earlier: tuple[Any, ...] = ()
 
     @property
     def operations(self) -> tuple[Any, ...]:
         return Workload("life", self.steps).operations
 
-    def after(self, told: Told, starts: tuple[Any, ...]) -> Life:
+    def after(self, judged: Judged) -> Life:
         """The next one: the client goes on after the last operation that it had begun."""
-        begun = told.begun or self.first
-        calls = sum(isinstance(item, Called) for item in told.course)
-        return Life(_from_operation(self.steps, begun - self.first), begun, self.calls + calls, starts)
+        begun = judged.told.begun or self.first
+        steps = _from_operation(self.steps, begun - self.first)
+        earlier = (*self.earlier, *(state for states in judged.oracle.states for state in states))
+        return Life(steps, begun, judged.calls, judged.starts, earlier)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of one life."""
+    """What became of one life; with the damage that was done to what it left, if any was, and its site."""
 
     life: Life
     told: Told
     image: Image
-    starts: tuple[Any, ...]
+    oracle: Oracle
+    admissible: Window
     violation: Violation | None
+    wound: Wound | None = None
+    site: CallSite | None = None
+    struck: tuple[Struck, ...] = ()
+
+    @property
+    def calls(self) -> int:
+        """All that have been made, also before it."""
+        return self.life.calls + sum(isinstance(item, Called) for item in self.told.course)
+
+    @property
+    def starts(self) -> tuple[Any, ...]:
+        counts = range(self.admissible.lowest, self.admissible.highest + 1)
+        return tuple(state for count in counts for state in self.oracle.states[count])
 
 
 class NemesisEngine(KillEngine):
-    """Runs schedules of faults for the claims "process_crash" and "io_error"."""
+    """Runs schedules of faults for the claims "process_crash", "io_error" and "corruption"."""
 
     fault_types = (Schedule, Strike)
 
@@ -80,16 +105,34 @@ class NemesisEngine(KillEngine):
         about_kills = promise if claim == "process_crash" else bench.contract.process_crash
         super().__init__(bench, workload, claim, about_kills or "acknowledged")
         self.claim = claim
+        self.repairs = promise == "repaired"
         self.kills = about_kills is not None
+        self.given: tuple[Schedule, ...] = bench.extra.get("schedules", ())
+        self.clocks = False
+        self.past: list[Image] = []
+
+    def rehearse(self) -> str:
+        if self.claim == "corruption" and not self.kills:
+            return "files are damaged after kills, and nothing is promised about those"
+        refused = super().rehearse()
+        if not refused:
+            self.clocks = not timepiece.probe()
+        return refused
 
     def faults(self) -> Iterator[Schedule]:  # type: ignore[override]
+        """Those that were given, if any were, where they are about this claim."""
+        if self.given:
+            yield from (schedule for schedule in self.given if schedule.claim == self.claim)
+            return
         calls = sum(isinstance(item, Called) for item in self.course)
-        yield from schedules(self.names(), calls=calls, count=SCHEDULES, seed=self.bench.seed)
+        count = self.bench.extra.get("count", SCHEDULES)
+        yield from schedules(self.names(), calls=calls, count=count, seed=self.bench.seed)
 
     def names(self) -> list[str]:
         """What a schedule for this claim may be made of: only what it is about, and no kill where none is promised."""
-        allowed = ("process_crash",) if self.claim == "process_crash" else ("process_crash", "io_error")
+        allowed = ("process_crash", self.claim)
         names = [name for name, kind in FAULTS.items() if kind.claim in allowed and (self.kills or not kind.ends)]
+        names = [name for name in names if self.clocks or not FAULTS[name].off_s]
         return sorted(names, key=lambda name: FAULTS[name].claim != self.claim)
 
     def attempt(self, schedule: Schedule) -> Trial:  # type: ignore[override]
@@ -100,8 +143,10 @@ class NemesisEngine(KillEngine):
             lives.append(judged)
             if judged.violation is not None or judged.told.done or not judged.told.struck:
                 return self._made(schedule, lives)
+            if (damaged := self._damaged(schedule, judged)) is not None:
+                return self._made(schedule, [*lives[:-1], damaged])
             self.bench.materializer.place(judged.image)  # as the kill left it, before it was judged
-            life = life.after(judged.told, judged.starts)
+            life = life.after(judged)
 
     def ended(self, schedule: Schedule, violation: Violation) -> Trial:  # type: ignore[override]
         return Trial(1, violation, None, _exhibit(schedule, violation.sentence, [], self.workload), (), self.promise)
@@ -113,11 +158,26 @@ class NemesisEngine(KillEngine):
 
     def _conducted(self, schedule: Schedule, life: Life, voice: Voice) -> None:
         conductor = Conductor(self.bench.directory, voice, schedule, life.calls)
-        with kernel.engage(conductor):
+        times = self._times(schedule)
+        workload, bench = Workload(self.workload.name, life.steps), self.bench
+        with contextlib.ExitStack() as engaged:
+            engaged.enter_context(kernel.engage(conductor))
+            if times is not None:
+                engaged.enter_context(timepiece.engaged(times.clock))
+                engaged.enter_context(kernel.engage(times))
+                bench = dataclasses.replace(bench, board=ClockBoard(bench.board, times.clock))
             try:
-                SpeakingClient(self.bench, voice, first=life.first).run(Workload(self.workload.name, life.steps))
+                SpeakingClient(bench, voice, first=life.first).run(workload)
             finally:
                 conductor.finish()
+        if times is not None and times.clock.overdue:
+            voice.say(Word.ANSWER, payload=pickle.dumps(overdue()))
+
+    def _times(self, schedule: Schedule) -> FileTimes | None:
+        """A clock that injectors can set, with the gate that dates files by it, where the schedule sets clocks."""
+        if not any(FAULTS[strike.fault].off_s for strike in schedule.strikes):
+            return None
+        return FileTimes(clock_of_this_machine(), str(self.bench.directory))
 
     def _judged(self, life: Life, told: Told) -> Judged:
         """Everything is counted from the beginning of this life."""
@@ -129,10 +189,35 @@ class NemesisEngine(KillEngine):
         recovery = answer.answer if answer.answer is not None else died(answer)
         settled, begun, synced = (max(0, count - life.first) for count in (told.settled, told.begun, told.synced))
         admissible = window(self.promise, acknowledged=settled, begun=max(begun, settled), synced=synced)
-        violation = judge(oracle, recovery, admissible)
-        counts = range(admissible.lowest, admissible.highest + 1)
-        starts = tuple(state for count in counts for state in oracle.states[count])
-        return Judged(life, told, image, starts, _of_errors(violation, told, life))
+        violation = told.answer or judge(oracle, recovery, admissible)  # a life answers only if a call has hung
+        return Judged(life, told, image, oracle, admissible, _of_errors(violation, told, life))
+
+    # --- damaged between two lives ---------------------------------------------------------------
+
+    def _damaged(self, schedule: Schedule, judged: Judged) -> Judged | None:
+        """What became of it after damage, or `None` where none was due, or there was nothing to damage."""
+        planned = schedule.at_rest(judged.life.calls, judged.calls)
+        if planned is None or not judged.told.killed:
+            return None
+        if not self.past:
+            self.past = self._run(functools.partial(resting.look_back, self.bench, self.workload)).answer or []
+        wound = resting.choose([*self.past, judged.image], f"{self.bench.seed} {schedule.describe()}")
+        if wound is None:
+            return None
+        injector = DamagingAtRest(self.bench.materializer, judged.image, wound)
+        injector.start()
+        told = self._child(functools.partial(self._opened_twice, judged.oracle, wound)).listen()
+        injector.stop()
+        shown = told.answer or resting.Shown(died=died(told))
+        violation = resting.judge_damaged(
+            judged.oracle, shown, judged.admissible, judged.life.earlier, repaired=self.repairs and wound.one_block
+        )
+        struck = (Struck(shown.site, shown.call, planned.fault),)
+        return dataclasses.replace(judged, violation=violation, wound=wound, site=shown.site, struck=struck)
+
+    def _opened_twice(self, oracle: Oracle, wound: Wound, voice: Voice) -> None:
+        bench = dataclasses.replace(self.bench, board=SpokenBoard(self.bench.board, voice))
+        resting.open_twice(bench, oracle, wound, voice)
 
     def _model(self) -> Any:
         model = self._oracle(frozenset()).model
@@ -142,22 +227,32 @@ class NemesisEngine(KillEngine):
     # --- what came of it -------------------------------------------------------------------------
 
     def _made(self, schedule: Schedule, lives: list[Judged]) -> Trial:
-        strikes = [struck for judged in lives for struck in judged.told.struck]
-        calls = lives[-1].life.after(lives[-1].told, ()).calls
         last = lives[-1]
-        if not strikes:
-            return Trial(0, promise=self.promise, idle=schedule.never_fired(calls))
-        struck = tuple(Struck(strike.site, strike.call, strike.fault) for _, strike, _ in strikes)
+        struck = [Struck(hit.site, hit.call, hit.fault) for judged in lives for _, hit, _ in judged.told.struck]
+        struck += last.struck
+        idle = "" if struck else schedule.never_fired(last.calls)
+        if self.claim == "corruption" and not last.struck and not idle:
+            idle = f"of the schedule {schedule.describe()!r} no damage fired"
+            if last.violation is not None:
+                idle = f"the store breaks without any damage: {last.violation.sentence}"
+        if idle and struck and self.given:
+            return Trial(len(struck), struck=tuple(struck), promise=self.promise, unknown=idle)
+        if idle:
+            return Trial(0, promise=self.promise, idle=idle)
         if last.violation is None:
-            unknown = "" if last.told.done else f"the store ended its process without any fault ({last.told.ending})"
-            return Trial(len(strikes), struck=struck, promise=self.promise, unknown=unknown)
+            done = last.told.done or last.wound is not None
+            unknown = "" if done else f"the store ended its process without any fault ({last.told.ending})"
+            return Trial(len(struck), struck=tuple(struck), promise=self.promise, unknown=unknown)
         exhibit = _exhibit(schedule, last.violation.sentence, lives, self.workload)
-        return Trial(len(strikes), last.violation, self._site(last), exhibit, struck, self.promise)
+        return Trial(len(struck), last.violation, self._site(last), exhibit, tuple(struck), self.promise)
 
     def _site(self, judged: Judged) -> CallSite | None:
-        """The last call that failed in this life. Otherwise the last call begun; where one kill alone at the same call
-        shows the same, the call site of that one, because it is the same defect."""
+        """Of damage, the last line that read it. The last call that failed in this life. Otherwise the last call
+        begun; where one kill alone at the same call shows the same, the call site of that one, because it is the same
+        defect."""
         assert judged.violation is not None
+        if judged.wound is not None:
+            return judged.site
         failed = _errors(judged.told)
         if failed:
             return failed[-1][0].site
@@ -191,6 +286,9 @@ def _exhibit(schedule: Schedule, sentence: str, lives: list[Judged], workload: W
         for judged in lives
         for _, strike, _ in judged.told.struck
     ]
+    wound = lives[-1].wound if lives else None
+    if wound is not None:
+        strikes.append(wound.damage.describe())
     settled = sum(len(judged.told.acknowledged) for judged in lives)
     image = lives[-1].image if lives else None
     return Exhibit(
@@ -201,7 +299,7 @@ def _exhibit(schedule: Schedule, sentence: str, lives: list[Judged], workload: W
         found=f"{sentence[:1].upper()}{sentence[1:]}.",
         expected="Everything that was acknowledged should have been there, and the store should have worked.",
         before=image,
-        after=image,
+        after=image if image is None or wound is None else injury.damaged(image, wound.file.path, wound.content),
     )
 
 
@@ -219,6 +317,8 @@ def _program(lives: list[Judged], workload: Workload) -> Iterator[str]:
             yield f"{describe(operations[index], limit=120)}  # {fate}"
         if told.killed:
             yield "<killed>"
+        if judged.wound is not None:
+            yield f"<damage: {judged.wound.damage.describe()}>"
 
 
 def _from_operation(steps: tuple[Any, ...], count: int) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from harness.run.campaign import Campaign, Progress
 from harness.run.encoding import encode_operations, encode_value, file_name
 from harness.run.explaining import source_view, views
 from harness.run.findings import identity, interrupts
+from harness.run.live.campaign import extra_for
 from harness.run.live.engines import ENGINES
 from harness.run.live.values import Exhibit, LiveFound, Trial, TrialsJob
 from harness.run.pool import Interrupted
@@ -130,9 +131,10 @@ class LiveTelling:
         most = options.budget.live.faults
         name = f"again {found.engine} {found.workload.name}"
         work = found.workload
-        return TrialsJob(
+        job = TrialsJob(
             name, found.engine, found.claim, case.promise, work, options.seed, most, _SECONDS, only=found.fault
         )
+        return dataclasses.replace(job, extra=extra_for(ENGINES[found.engine], options))
 
     # --- once more in a fresh interpreter ----------------------------------------------------------
 

@@ -112,7 +112,8 @@ StruckKey = tuple[str, int, str, str, str, str]
 @dataclass(slots=True)
 class Tried:
     """What came of a job. `planned` counts the faults there are, `trials` those that were tried, `idle` those
-    that never struck, `idle_because` why the first of them did not."""
+    that never struck, `idle_because` why the first of them did not. `silent` are schedules of the user's that never
+    struck, with the reason."""
 
     name: str
     planned: int = 0
@@ -126,6 +127,7 @@ class Tried:
     unknown: list[str] = field(default_factory=list)
     refused: str = ""
     idle_because: str = ""
+    silent: dict[Any, str] = field(default_factory=dict)
     seconds: float = 0.0
     deterministic: bool = True
 

@@ -21,6 +21,8 @@ def test_a_schedule_is_written_as_it_is_told() -> None:
     assert schedule == Schedule((Strike("eio", 3, 7), Strike("stall", 3, 3), Strike("kill", 12, 12)))
     assert parse(schedule.describe()) == schedule
     assert (schedule.claim, schedule.kills) == ("io_error", 1)
+    assert (parse("damage@2, kill@3, eio@1").claim, parse("clock-back@1-9").claim) == ("corruption", "process_crash")
+    assert parse("damage@2, kill@3, eio@1").claims == {"corruption", "process_crash", "io_error"}
     assert (parse("kill@1, kill-in-write@2").claim, parse("kill@1, kill-in-write@2").kills) == ("process_crash", 2)
 
 
@@ -36,6 +38,8 @@ def test_a_schedule_is_written_as_it_is_told() -> None:
         ("kill@0", "'kill@0' never fires"),
         ("eio@7-3", "'eio@7-3' never fires"),
         ("kill@3-7", "'kill@3-7' can't last"),
+        ("damage@3", "'damage@3' never fires: files are damaged after a kill"),
+        ("kill@2, damage@3", "'damage@3' never fires: files are damaged after a kill, so name one at call 3 or later"),
     ],
 )
 def test_what_is_no_schedule_is_refused_in_one_sentence(text: str, sentence: str) -> None:
@@ -65,6 +69,22 @@ def test_schedules_from_a_seed_use_every_fault_and_stay_within_the_run() -> None
             assert 1 <= strike.start <= 20 and 0 <= strike.stop - strike.start < LASTING_CALLS
     together = sum(len({strike.start for strike in made_.strikes}) < len(made_.strikes) for made_ in made)
     assert 3 < together < 30
+
+
+def test_where_files_may_be_damaged_one_always_is_and_after_a_kill() -> None:
+    for number, schedule in enumerate(schedules(["damage", "kill", "stall", "clock-back"], calls=9, count=40, seed=1)):
+        faults = {strike.fault for strike in schedule.strikes}
+        assert "damage" in faults and faults & {"kill", "kill-in-write"}
+        assert ("damage", "kill", "stall", "clock-back")[number % 4] in faults
+        assert parse(schedule.describe()) == schedule, "it is one that a user could have written"
+
+
+def test_damage_is_due_after_the_first_kill_that_follows_it() -> None:
+    schedule = parse("kill@3, damage@5, kill@9")
+
+    assert schedule.at_rest(0, 3) is None
+    assert schedule.at_rest(3, 9) == Strike("damage", 5, 5)
+    assert schedule.at_rest(9, 20) is None
 
 
 def test_a_run_without_calls_has_no_schedule() -> None:

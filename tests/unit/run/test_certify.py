@@ -19,12 +19,14 @@ from harness.core.workload import Workload
 from harness.crash.losses import Losses
 from harness.crash.states import Counts, Knowledge
 from harness.explore.workloads import Workloads
+from harness.inject.nemesis import parse
 from harness.judge.classify import Violation
 from harness.judge.recovery import Recovery
 from harness.run import certify, namespaces
-from harness.run.campaign import Campaign
+from harness.run.campaign import Campaign, Silent
 from harness.run.exploring import Explored, Found, Plan, Tally
 from harness.run.judging import Judged
+from harness.run.loading import load_adapter
 from harness.run.options import PROFILES, Options
 from harness.run.planning import plans, survey_plans
 from harness.run.pool import Interrupted
@@ -341,3 +343,26 @@ def test_a_violation_that_does_not_happen_again_breaks_nothing() -> None:
     assert claim.verdict is Verdict.UNKNOWN and "did not happen again" in claim.reasons[-1]
     [claim] = weighing.claims(Contract(), (row,), (flaky, dataclasses.replace(flaky, confirmed=True)))
     assert claim.verdict is Verdict.FAIL
+
+
+def test_what_a_journal_has_of_other_schedules_is_not_used() -> None:
+    """Nor is a schedule taken that puts to the test what nobody promised."""
+
+    def fingerprint(*schedules: str) -> str:
+        options = Options(schedules=tuple(map(parse, schedules)))
+        return certify.Run(SOUND, load_adapter(SOUND), options, Silent())._fingerprint()
+
+    assert fingerprint("kill@3") == fingerprint("kill@3")
+    assert len({fingerprint(), fingerprint("kill@3"), fingerprint("kill@4"), fingerprint("kill@3", "kill@4")}) == 4
+    with pytest.raises(UsageError, match=r"'eio@3' puts io_error to the test, and the contract promises nothing"):
+        fingerprint("eio@3")
+
+
+def test_schedules_choose_the_scenarios_that_run_them_beside_those_that_are_named() -> None:
+    def names(*schedules: str, scenarios: tuple[str, ...] = ()) -> list[str]:
+        return [scenario.name for scenario in selected(scenarios, tuple(map(parse, schedules)))]
+
+    assert names("kill@3") == ["nemesis"]
+    assert names("kill@3, damage@3", "eio@2") == ["nemesis-errors", "nemesis-damage"]
+    assert names("eio@2", scenarios=("kills", "nemesis")) == ["kills", "nemesis-errors"]
+    assert len(names()) == len(SCENARIOS)
