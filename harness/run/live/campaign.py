@@ -66,17 +66,27 @@ class LiveFaults:
         self.not_exercised: list[str] = []
 
     def run(self, made: Workloads, tested: Collection[str] = ()) -> None:
-        """Try everything, scenario by scenario; the claims of `tested` have been tried in another way."""
+        """Try everything, in the order of the scenarios; the claims of `tested` have been tried in another way."""
         if not chosen_workloads(made, self.options.budget.live):
             return
         for scenario, claim, promise in self._tried():
-            series = Series(scenario, claim, promise, self._jobs(scenario, claim, promise, made))
-            self.series.append(series)
-            if self.campaign.out_of_time:
-                continue
-            self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
-            series.tried = self.campaign.try_faults(series.jobs, resumable=True)
+            self.series.append(Series(scenario, claim, promise, self._jobs(scenario, claim, promise, made)))
+        self.progress.phase("trying live faults", sum(len(series.jobs) for series in self.series))
+        for together in _by_mount(self.series):
+            started: list[Series] = []
+            tried = iter(self.campaign.try_faults(self._queue(together, started), resumable=True))
+            for series in started:
+                series.tried = list(itertools.islice(tried, len(series.jobs)))
         self._leave_out_what_struck_nothing(tested)
+
+    def _queue(self, waiting: list[Series], started: list[Series]) -> Iterator[TrialsJob]:
+        """All jobs in one queue, so that no worker waits for the last job of a scenario. What was begun in time is
+        ended, and noted in `started`."""
+        for series in waiting:
+            if self.campaign.out_of_time:
+                return
+            started.append(series)
+            yield from series.jobs
 
     def _tried(self) -> Iterator[tuple[Scenario, str, str]]:
         """Scenarios with the claim that each tries to break, its own or one that stands in for it, and the promise."""
@@ -199,6 +209,14 @@ def chosen_workloads(made: Workloads, extent: LiveExtent, *, long: bool = False)
     short = [longest[number * len(longest) // extent.short] for number in range(min(extent.short, len(longest)))]
     large = list(made.large) if extent.large else []
     return [*short, *made.long[: max(extent.long, int(long))], *large]
+
+
+def _by_mount(series: list[Series]) -> list[list[Series]]:
+    """What can be tried in the same workers, together: those that need no file system of their own first."""
+    sizes = {ENGINES[item.scenario.engine].mount_bytes for item in series}
+    return [
+        [item for item in series if ENGINES[item.scenario.engine].mount_bytes == size] for size in sorted(sizes)
+    ]
 
 
 def _verdict(series: Series) -> tuple[Verdict, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +110,10 @@ class Here:
     jobs: list[TrialsJob] = dataclasses.field(default_factory=list)
     out_of_time: bool = False
 
-    def try_faults(self, jobs: list[TrialsJob], *, resumable: bool = False) -> list[Tried]:
-        self.jobs += jobs
-        return [explored(self.directory, item) for item in jobs]
+    def try_faults(self, jobs: Iterable[TrialsJob], *, resumable: bool = False) -> list[Tried]:
+        given = list(jobs)
+        self.jobs += given
+        return [explored(self.directory, item) for item in given]
 
     def try_again(self, again: TrialsJob) -> Any:
         return self.outcome or explored(self.directory, again)
