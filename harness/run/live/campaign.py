@@ -151,6 +151,7 @@ class LiveFaults:
             budget.live.faults,
             budget.seconds / 4,
             after_violation=budget.live.faults if self.options.survey else budget.live.faults // 4,
+            extra={"reopenings": budget.live.reopenings},
         )
 
     # --- evidence ------------------------------------------------------------------------------
@@ -244,6 +245,8 @@ def _bounds(tried: list[Tried]) -> dict[str, Any]:
     }
     if idle := sum(item.idle for item in tried):
         bounds["faults_that_never_fired"] = idle
+    if cycles := min((item.cycles for item in tried if item.cycles), default=0):
+        bounds["cycles_of_each"] = cycles
     if refused := sum(bool(item.refused) for item in tried):
         bounds["workloads_refused"] = refused
     return bounds

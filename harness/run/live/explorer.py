@@ -79,6 +79,7 @@ class TrialExplorer:
         tried.fired += trial.fired
         tried.idle += not trial.fired
         tried.idle_because = tried.idle_because or trial.idle
+        tried.cycles = min(tried.cycles or trial.cycles, trial.cycles or tried.cycles)
         if trial.unknown and len(tried.unknown) < _UNKNOWN_KEPT and trial.unknown not in tried.unknown:
             tried.unknown.append(trial.unknown)
         for struck in trial.struck:

@@ -49,7 +49,7 @@ class Trial:
 
     `unknown` says why nothing can be concluded, where that is so. `models` are persistence models that matter.
     `instead` is another fault that shows the same, where the one that was tried can't be repeated; `idle` says why it
-    never struck.
+    never struck. `cycles` is how often something was repeated, where that is the fault.
     """
 
     fired: int
@@ -62,6 +62,7 @@ class Trial:
     unknown: str = ""
     instead: Any = None
     idle: str = ""
+    cycles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ StruckKey = tuple[str, int, str, str, str, str]
 @dataclass(slots=True)
 class Tried:
     """What came of a job. `planned` counts the faults there are, `trials` those that were tried, `idle` those
-    that never struck, `idle_because` why the first of them did not."""
+    that never struck, `idle_because` why the first of them did not. `cycles` are the fewest of a trial that has any."""
 
     name: str
     planned: int = 0
@@ -128,6 +129,7 @@ class Tried:
     idle_because: str = ""
     seconds: float = 0.0
     deterministic: bool = True
+    cycles: int = 0
 
     @property
     def effort(self) -> str:
