@@ -367,7 +367,7 @@ class SyncsEngine:
         return None
 
     def _judged(self, state: CrashState, accounts: Accounts) -> Violation | None:
-        """What is wrong with a state. The same content after the same story is opened once, whichever fault led to it."""
+        """What is wrong with a state. The same content after the same story is opened once, whatever led to it."""
         image, ledger = state.image(), accounts.at(state.event)
         key = (fingerprint(image), *_story(ledger))
         if key not in self.known:
