@@ -28,6 +28,11 @@ SUBJECTS = (
     Subject("zoo N1, atomic replace", f"{PACKAGE}.n1_atomic_replace:Adapter"),
     Subject("zoo S2, write-ahead log", f"{PACKAGE}.s2_write_ahead_log:Adapter"),
 )
+DAMAGED = (
+    METRICS_STORE,
+    Subject("zoo N6, backup with signal", f"{PACKAGE}.n6_backup_with_signal:Adapter"),
+    Subject("zoo N7, damage is an exception", f"{PACKAGE}.n7_damage_is_an_exception:Adapter"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,12 @@ class Size:
     subjects: tuple[Subject, ...] = SUBJECTS
 
     def most(self, kind: Kind) -> int:
-        """Faults of a kind on each workload: two at least, of which the first is not counted."""
-        return max(int(kind.most * self.part), 2)
+        """Faults of a kind on each workload."""
+        return max(int(kind.most * self.part), 1)
 
 
 FULL = Size((CALLS, SYNCS), reopenings=200, repetitions=3)
-FULL_DAMAGE = Size((DAMAGE,), reopenings=200, repetitions=3)
+FULL_DAMAGE = Size((DAMAGE,), reopenings=200, repetitions=3, subjects=DAMAGED)
 QUICK = Size((CALLS, SYNCS), reopenings=10, repetitions=1, part=0.05, subjects=SUBJECTS[:1])
 QUICK_DAMAGE = Size((DAMAGE,), reopenings=10, repetitions=1, part=0.05, subjects=SUBJECTS[:1])
 

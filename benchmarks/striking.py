@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from benchmarks.measuring import Spent, now, since
@@ -10,8 +11,6 @@ from harness.core.workload import Workload
 from harness.record.scan import scan
 from harness.run.live.bench import Bench, Client
 from harness.run.live.engines import ENGINES
-from harness.run.live.explorer import TrialExplorer
-from harness.run.live.values import TrialsJob
 from harness.run.recovering import Board
 from harness.run.tasks import Context, prepare
 
@@ -45,29 +44,23 @@ def strike(context: Context, job: Strikes, board: Board) -> Struck:
     """
     images, trials, spent = [], 0, Spent()
     for workload in job.made:
+        bench = Bench(context.adapter, context.directory, context.materializer, board, seed=0)
+        engine = ENGINES[job.engine].make(bench, workload, job.claim, job.promise)
+        if reason := engine.rehearse():
+            raise RuntimeError(reason)
+        images.append(_left_by(bench, workload))
+        faults = list(itertools.islice(engine.faults(), job.most))
         start = now()
-        _explorer(context, job, workload, board, most=1).run()
-        rehearsed = since(start)
-        images.append(_left_by(context, workload, board))
-        start = now()
-        tried = _explorer(context, job, workload, board, most=job.most).run()
-        if tried.refused or tried.found:
-            raise RuntimeError(tried.refused or f"{workload.name}: {tried.found[0].trial.violation}")
-        whole = since(start)
-        spent += Spent(whole.cpu_s - rehearsed.cpu_s, whole.wall_s - rehearsed.wall_s)
-        trials += tried.trials - 1
+        made = [engine.attempt(fault) for fault in faults]
+        spent += since(start)
+        trials += len(made)
+        if broken := next((trial.violation for trial in made if trial.violation), None):
+            raise RuntimeError(f"{workload.name}: {broken.sentence}")
     return Struck(trials, tuple(images), spent)
 
 
-def _left_by(context: Context, workload: Workload, board: Board) -> Image:
+def _left_by(bench: Bench, workload: Workload) -> Image:
     """The directory after the workload."""
-    context.materializer.place(empty_image())
-    Client(Bench(context.adapter, context.directory, context.materializer, board, 0)).run(workload)
-    return scan(context.directory)
-
-
-def _explorer(context: Context, job: Strikes, workload: Workload, board: Board, *, most: int) -> TrialExplorer:
-    trials = TrialsJob(
-        workload.name, job.engine, job.claim, job.promise, workload, 0, most * ENGINES[job.engine].cost, 600.0
-    )
-    return TrialExplorer(context.adapter, context.directory, context.materializer, board, trials)
+    bench.materializer.place(empty_image())
+    Client(bench).run(workload)
+    return scan(bench.directory)

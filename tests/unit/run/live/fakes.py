@@ -53,6 +53,7 @@ class FakeEngine:
     count: int = 10
     idle: tuple[int, ...] = ()
     unknown: str = ""
+    cycles: int = 0
 
     def rehearse(self) -> str:
         return self.refused
@@ -70,7 +71,7 @@ class FakeEngine:
         kind = self.broken(self.workload, fault)
         struck = (Struck(SITE, "write", "nudge"), Struck(None, "sync", "nudge"))
         if not kind:
-            return Trial(1, struck=struck, unknown=self.unknown)
+            return Trial(1, struck=struck, unknown=self.unknown, cycles=self.cycles)
         return Trial(1, Violation(kind, "it broke"), SITE, exhibit(self.workload), struck, self.promise)
 
     def ended(self, fault: Nudge, violation: Violation) -> Trial:
