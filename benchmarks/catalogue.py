@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import detection, enumeration, growth, judged, kills, memory, recording
+from benchmarks import detection, enumeration, faults, growth, judged, kills, memory, recording
 from benchmarks.table import Table
 
 
@@ -48,6 +48,16 @@ BENCHMARKS: dict[str, Benchmark] = {
         "how many writers are killed and judged in a second",
         lambda: kills.run(kills.FULL),
         lambda: kills.run(kills.QUICK),
+    ),
+    "faults": Benchmark(
+        "how many failing calls and failed syncs are tried and judged in a second",
+        lambda: faults.run_calls(faults.FULL),
+        lambda: faults.run_calls(faults.QUICK),
+    ),
+    "damage": Benchmark(
+        "how many damaged states are opened and judged in a second",
+        lambda: faults.run_damage(faults.FULL_DAMAGE),
+        lambda: faults.run_damage(faults.QUICK_DAMAGE),
     ),
     "detection": Benchmark(
         "how long a certification takes",

@@ -19,10 +19,8 @@ def _zoo(name: str, module: str) -> Subject:
 
 ZOO = (
     _zoo("D02, rename without fsync", "d02_rename_without_fsync"),
-    _zoo("D03, no fsync of the directory", "d03_no_directory_fsync"),
     _zoo("L04, no checksum", "l04_no_checksum"),
     _zoo("L17, deleted before the manifest", "l17_segment_deleted_before_manifest"),
-    _zoo("N11, sound", "n11_dsync_instead_of_fsync"),
     _zoo("S2, sound", "s2_write_ahead_log"),
 )
 
@@ -36,7 +34,7 @@ class Size:
     repetitions: int
 
 
-FULL = Size((RECORD_LOG, METRICS_STORE, *ZOO), "standard", 3)
+FULL = Size((RECORD_LOG, METRICS_STORE, *ZOO), "quick", 2)
 QUICK = Size(ZOO[:1], "quick", 1)
 
 

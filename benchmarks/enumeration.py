@@ -29,7 +29,7 @@ class Size:
     subjects: tuple[Subject, ...]
 
 
-FULL = Size(short=12, long_steps=(12, 28), repetitions=5, subjects=(RECORD_LOG, METRICS_STORE))
+FULL = Size(short=12, long_steps=(12, 28), repetitions=3, subjects=(RECORD_LOG, METRICS_STORE))
 QUICK = Size(short=1, long_steps=(), repetitions=1, subjects=(RECORD_LOG,))
 
 

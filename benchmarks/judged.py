@@ -40,7 +40,7 @@ class Size:
     subjects: tuple[Subject, ...] = SUBJECTS
 
 
-FULL = Size(short=24, long_steps=(12, 28), repetitions=5, forks=200, interpreters=5)
+FULL = Size(short=24, long_steps=(12, 28), repetitions=3, forks=200, interpreters=5)
 QUICK = Size(short=2, long_steps=(), repetitions=1, forks=4, interpreters=1, subjects=SUBJECTS[:1])
 
 

@@ -6,13 +6,12 @@ the same contents were judged before. The bare reopen is open, snapshot and clos
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from benchmarks.bare import StoreCosts
 from benchmarks.exploring import Recovery
 from benchmarks.killing import Killed
-from benchmarks.measuring import TIME_LIMIT_S, campaign, in_worker, middle, ratio
+from benchmarks.measuring import campaign, in_worker, middle, ratio
 from benchmarks.stores import SUBJECTS, Subject
 from benchmarks.table import Column, Table
 from harness.core.workload import Workload
@@ -21,7 +20,6 @@ from harness.run.campaign import Campaign
 from harness.run.live.campaign import chosen_workloads
 from harness.run.loading import load_adapter
 from harness.run.options import PROFILES
-from harness.run.pool import Done, run_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +75,9 @@ def _turns(subject: Subject, size: Size) -> list[Turn]:
 
 
 def _turn(run_: Campaign, made: list[Workload]) -> Turn:
-    killed = _in_live_worker(run_, made)
+    killed: Killed = in_worker(run_, "benchmarks.killing:kill_writers", made, like="try_faults")
     recoveries = [Recovery(image, "", ()) for image in killed.images]
     return Turn(killed, in_worker(run_, "benchmarks.bare:store_costs", recoveries))
-
-
-def _in_live_worker(run_: Campaign, made: list[Workload]) -> Killed:
-    """The kills, in a worker that is patched as those for live faults are."""
-    setup = dataclasses.replace(run_.setup("try_faults"), task="benchmarks.killing:kill_writers", memory_bytes=0)
-    outcome = run_once(setup, made, TIME_LIMIT_S)
-    if not isinstance(outcome, Done):
-        raise RuntimeError(f"{outcome.phase} {outcome.how}, {outcome.detail}")
-    killed: Killed = outcome.result
-    return killed
 
 
 def _row(subject: Subject, turns: list[Turn]) -> tuple[object, ...]:

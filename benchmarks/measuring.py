@@ -72,9 +72,9 @@ def campaign(spec: str) -> Campaign:
     return Campaign(spec, Options(jobs=1, time_limit_s=TIME_LIMIT_S))
 
 
-def in_worker(run: Campaign, task: str, job: Any) -> Any:
-    """The result of `task` ("package.module:function") for `job`, in a fresh worker."""
-    setup = dataclasses.replace(run.setup(""), task=task, memory_bytes=0)
+def in_worker(run: Campaign, task: str, job: Any, *, like: str = "") -> Any:
+    """The result of `task` ("package.module:function") for `job`, in a fresh worker, patched as those for `like`."""
+    setup = dataclasses.replace(run.setup(like), task=task, memory_bytes=0)
     outcome = run_once(setup, job, TIME_LIMIT_S)
     if not isinstance(outcome, Done):
         raise RuntimeError(f"{task}: {outcome.phase} {outcome.how}, {outcome.detail}")

@@ -20,7 +20,7 @@ class Size:
     repetitions: int
 
 
-FULL = Size(STYLES, repetitions=5)
+FULL = Size(STYLES, repetitions=3)
 QUICK = Size(tuple(dataclasses.replace(style, count=20) for style in STYLES[::3]), repetitions=1)
 
 

@@ -147,12 +147,23 @@ LOG = LogModel()
 BUILT_IN_MODELS = (KEY_VALUE, DOCUMENT, LOG)
 
 
+#: JSON values that `==` compares as they should be; `True`, which is not `1`, is none of them.
+_PLAIN = frozenset((str, int, float, type(None)))
+
+
 def same_json(left: Any, right: Any) -> bool:
     """Equality of JSON values: `True` is not `1`, but `1` and `1.0` are the same number."""
+    if type(left) in _PLAIN and type(right) in _PLAIN:
+        return bool(left == right)
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same_json(left[key], right[key]) for key in left)
+        if left.keys() != right.keys():
+            return False
+        for key, value in left.items():  # a loop, because this is most of what judging a document takes
+            if not same_json(value, right[key]):
+                return False
+        return True
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return len(left) == len(right) and all(map(same_json, left, right))
     return bool(left == right)

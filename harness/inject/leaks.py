@@ -15,9 +15,13 @@ class Cycle(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LeakFault:
-    """One kind of cycle. Nothing fails in it."""
+    """One kind of cycle. Nothing fails in it.
+
+    `cycles` is how many are made, 0 for as few as it takes to see that nothing grows quickly.
+    """
 
     cycle: Cycle
+    cycles: int = 0
 
     def describe(self) -> str:
         return f"{self.cycle.value}, again and again"

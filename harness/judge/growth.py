@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 #: Parts of the last half of all samples, each of which must have grown.
 _PARTS = 4
+#: Samples in each of these parts, for growth that need not show between any two samples.
+_LEAST_PART = 10
 #: Samples in a row that must show no growth for something to count as settled.
 _CALM = 6
 
@@ -28,3 +30,16 @@ def grows(samples: Sequence[int], *, least: int) -> bool:
         return False
     edges = half[-1 - _PARTS * distances :: distances]
     return all(later - earlier >= least * distances for earlier, later in itertools.pairwise(edges))
+
+
+def creeps(samples: Sequence[int]) -> bool:
+    """Whether the lowest sample of each quarter of the last half is above that of the quarter before, and all of the
+    last quarter above all of the first: a growth that is seldom, but goes on. What was filled by the middle does not
+    creep, nor does what falls back now and then."""
+    size = len(samples) // 2 // _PARTS
+    if size < _LEAST_PART:
+        return False
+    last = samples[-_PARTS * size :]
+    parts = [last[start : start + size] for start in range(0, len(last), size)]
+    rising = all(min(later) > min(earlier) for earlier, later in itertools.pairwise(parts))
+    return rising and min(parts[-1]) > max(parts[0])

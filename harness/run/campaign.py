@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import itertools
 import operator
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,8 @@ from harness.run.recording import Recorded, RecordJob
 from harness.run.recovering import kind_of_failure
 from harness.run.worker_main import Setup
 
+#: The task that has a module of its own.
+TRY_FAULTS = "try_faults"
 MEMORY_BYTES = 4 * 2**30
 MOUNT_BYTES = 1 * 2**30
 
@@ -96,7 +99,7 @@ class Campaign:
 
     def setup(self, task: str, isolation: Any = "warm", mount_bytes: int = 0) -> Setup:
         return Setup(
-            task=f"harness.run.tasks:{task}",
+            task=f"harness.run.{'live.' if task == TRY_FAULTS else ''}tasks:{task}",
             adapter=self.spec,
             directory=str(self.data),
             private_mount=self.private,
@@ -105,7 +108,7 @@ class Campaign:
             mount_bytes=mount_bytes or MOUNT_BYTES,
             extra={
                 "separate": not self.private,
-                "reading": task == "try_faults",
+                "reading": task == TRY_FAULTS,
                 "coverage": self.options.coverage,
             },
         )
@@ -124,7 +127,7 @@ class Campaign:
         """Record all workloads. Raises `UsageError` if the adapter can't run even without any fault."""
         jobs = [RecordJob(workload, self.new_file()) for workload in workloads]
         recorded: dict[int, Recorded] = {}
-        for _, job, outcome in self._pool("record_one", "fork").run(jobs):
+        for _, job, outcome in self._pool("record_or_explore", "fork").run(jobs):
             if isinstance(outcome, Interrupted):
                 what = "did not return" if outcome.how == "hang" else "ended its process"
                 raise UsageError(
@@ -158,18 +161,25 @@ class Campaign:
 
     def explore(self, jobs: list[ExploreJob], *, resumable: bool = False) -> list[Explored]:
         """Run all jobs; those that a journal has already are not run again."""
-        return self._run_all(self._pool("explore", "fork"), jobs, resumable)
+        return self._run_all(self._pool("record_or_explore", "fork"), jobs, resumable)
 
-    def try_faults(self, jobs: list[TrialsJob], *, resumable: bool = False) -> list[Tried]:
-        """Run all jobs, which are of one engine; those that a journal has already are not run again."""
-        if not jobs:
+    def try_faults(self, jobs: Iterable[TrialsJob], *, resumable: bool = False) -> list[Tried]:
+        """Run all jobs, of engines that need the same file system; those that a journal has already are not run again.
+
+        Jobs are asked for when a worker is free; the results are in their order.
+        """
+        rest = iter(jobs)
+        first = next(rest, None)
+        if first is None:
             return []
-        mount_bytes = ENGINES[jobs[0].engine].mount_bytes
-        return self._run_all(self._pool("try_faults", "warm", mount_bytes), jobs, resumable)
+        pool = self._pool(TRY_FAULTS, "warm", ENGINES[first.engine].mount_bytes)
+        return self._run_all(pool, itertools.chain((first,), rest), resumable)
 
-    def _run_all(self, pool: Pool, jobs: list[Any], resumable: bool) -> list[Any]:
-        done: dict[str, Any] = self._resumed(jobs) if resumable else {}
-        waiting = [job for job in jobs if job.name not in done]
+    def _run_all(self, pool: Pool, jobs: Iterable[Any], resumable: bool) -> list[Any]:
+        known = self._known() if resumable else {}
+        names: list[str] = []
+        done: dict[str, Any] = {}
+        waiting: Iterable[Any] = self._not_known(jobs, known, names, done)
         while waiting:
             again: list[Any] = []
             for _, job, outcome in pool.run(waiting):
@@ -179,16 +189,22 @@ class Campaign:
                 else:
                     again.append(_without(job, outcome))
             waiting = again
-        return [done[job.name] for job in jobs]
+        return [done[name] for name in names]
 
-    def _resumed(self, jobs: list[Any]) -> dict[str, Any]:
-        if self.journal is None:
-            return {}
-        names = {job.name for job in jobs}
-        known = {key: value for key, value in self.journal.load().items() if key in names}
-        for name in known:
-            self.progress.advance(name)
-        return {name: pickle.loads(base64.b85decode(value)) for name, value in known.items()}
+    def _known(self) -> dict[str, str]:
+        return {} if self.journal is None else self.journal.load()
+
+    def _not_known(
+        self, jobs: Iterable[Any], known: dict[str, str], names: list[str], done: dict[str, Any]
+    ) -> Iterator[Any]:
+        """The jobs that have to be run; of the others the results go to `done`. The names of all go to `names`."""
+        for job in jobs:
+            names.append(job.name)
+            if job.name in known:
+                self.progress.advance(job.name)
+                done[job.name] = pickle.loads(base64.b85decode(known[job.name]))
+            else:
+                yield job
 
     def _note(self, job: Any, result: Any, resumable: bool) -> None:
         if resumable:
@@ -201,7 +217,7 @@ class Campaign:
     def try_again(self, job: TrialsJob) -> Tried | Interrupted:
         """Try one fault in a fresh process, where no code of the store ran before."""
         tried: Tried | Interrupted
-        [tried] = self._once("try_faults", [job], ENGINES[job.engine].mount_bytes)
+        [tried] = self._once(TRY_FAULTS, [job], ENGINES[job.engine].mount_bytes)
         return tried
 
     def judge_again(self, jobs: Sequence[JudgeJob]) -> list[Judged | Interrupted]:

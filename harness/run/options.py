@@ -16,6 +16,7 @@ from harness.inject.nemesis import Schedule
 class LiveExtent:
     """How many workloads of each kind live faults are tried on, and how many faults on each of them.
 
+    `reopenings` are those after which a store should hold no more than before; 0 for as few as settle it, 256 at most.
     State machines make their own workloads: so many hunts for each claim, examples in each, and steps in each of these.
     `schedules` of several faults are made for each workload.
     """
@@ -28,6 +29,7 @@ class LiveExtent:
     hunt_examples: int = 4
     hunt_steps: int = 10
     schedules: int = 24
+    reopenings: int = 0
 
     def __post_init__(self) -> None:
         if self.faults < 1:
@@ -51,9 +53,9 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
-                LiveExtent(2, 0, large=False, faults=400, schedules=12)),
+                LiveExtent(2, 0, large=False, faults=240, schedules=12)),
         Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 60_000, 1_000), 1, 6, 900.0,
-                LiveExtent(5, 1, large=True, faults=2_000, hunts=2, hunt_examples=8, hunt_steps=20)),
+                LiveExtent(5, 1, large=True, faults=2_000, hunts=2, hunt_examples=8, hunt_steps=20, reopenings=1_000)),
         Profile(
             "exhaustive",
             Extent(600, (20, 40, 60), large=True),
@@ -61,7 +63,7 @@ PROFILES = {
             2,
             24,
             36_000.0,
-            LiveExtent(40, 3, large=True, faults=50_000, hunts=16, hunt_examples=100, hunt_steps=40),
+            LiveExtent(40, 3, large=True, faults=50_000, hunts=16, hunt_examples=100, hunt_steps=40, reopenings=1_000),
         ),
     )
 }

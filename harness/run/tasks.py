@@ -1,7 +1,8 @@
 """What workers do: prepare once, then one job after another.
 
 The recorder is installed before the adapter's module is imported, in workers that record and in
-those that recover alike: both look the same to a store.
+those that recover alike: both look the same to a store. Those that try live faults have more to import, and a module
+of their own (`harness.run.live.tasks`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from harness.record import get_ready, install
 from harness.run import measuring
 from harness.run.exploring import Explored, ExploreJob, Explorer
 from harness.run.judging import Judged, JudgeJob, judge_again
-from harness.run.live.explorer import TrialExplorer
-from harness.run.live.values import TrialsJob, Tried
 from harness.run.loading import load_adapter
 from harness.run.recording import Recorded, RecordJob, record
 from harness.run.recovering import Board
@@ -55,6 +54,13 @@ def _loaded(spec: str) -> tuple[Any, str]:
         return None, str(error)
 
 
+def record_or_explore(context: Context, job: RecordJob | ExploreJob, board: Board) -> Recorded | Explored:
+    """Both in the same workers: starting one takes as long as recording a dozen workloads."""
+    if isinstance(job, RecordJob):
+        return record_one(context, job, board)
+    return explore(context, job, board)
+
+
 def record_one(context: Context, job: RecordJob, board: Board) -> Recorded:
     if context.misuse:
         return Recorded(job.workload.name, job.trace_file, misuse=context.misuse)
@@ -71,9 +77,3 @@ def explore(context: Context, job: ExploreJob, board: Board) -> Explored:
 
 def judge_one(context: Context, job: JudgeJob, board: Board) -> Judged:
     return judge_again(context.adapter, context.directory, context.materializer, board, job)
-
-
-def try_faults(context: Context, job: TrialsJob, board: Board) -> Tried:
-    tried = TrialExplorer(context.adapter, context.directory, context.materializer, board, job).run()
-    measuring.save()
-    return tried

@@ -20,7 +20,8 @@ import pickle
 import resource
 import signal
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
@@ -283,12 +284,28 @@ def _prepare(setup: Setup, parent: int) -> _Task:
     containment.become_subreaper()
     containment.die_with_parent(parent)  # again: a change of credentials may have undone it
     module_name, _, function_name = setup.task.partition(":")
-    module = importlib.import_module(module_name)
+    with _compiled_once(os.path.dirname(setup.directory)):
+        module = importlib.import_module(module_name)
     prepare = functools.partial(module.prepare, setup)
     if setup.isolation != "fresh" or not containment.CAN_FORK:
         context = prepare()
         prepare = functools.partial(_same, context)
     return _Task(getattr(module, function_name), prepare, containment.child_ids())
+
+
+@contextlib.contextmanager
+def _compiled_once(directory: str) -> Iterator[None]:
+    """Where no bytecode may be written beside the sources (PYTHONDONTWRITEBYTECODE), keep it in `directory`, that of
+    the run, while our own modules are imported: else every worker compiles all of them again."""
+    if not (sys.dont_write_bytecode and directory):
+        yield
+        return
+    before, sys.pycache_prefix = sys.pycache_prefix, os.path.join(directory, "compiled")
+    sys.dont_write_bytecode = False
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode, sys.pycache_prefix = True, before
 
 
 def _same(context: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import tempfile
 import threading
@@ -120,6 +121,54 @@ class KeepsFew(Careful):
         self.kept.append(os.open(directory, os.O_RDONLY))
         if len(self.kept) == 12:
             os.close(self.kept.popleft())
+        return super().open(directory)
+
+
+class KeepsOneInForty(Careful):
+    """A descriptor is forgotten at every fortieth opening."""
+
+    name = "keeps-one-in-forty"
+    kept: list[int]
+    openings = 0
+
+    def open(self, directory: Path) -> Path:
+        type(self).kept = getattr(self, "kept", [])
+        type(self).openings += 1
+        if self.openings % 40 == 0:
+            self.kept.append(os.open(directory, os.O_RDONLY))
+        return super().open(directory)
+
+
+class LeavesOneInForty(Careful):
+    """A file is left behind at every fortieth opening."""
+
+    name = "leaves-one-in-forty"
+    openings = 0
+
+    def open(self, directory: Path) -> Path:
+        type(self).openings += 1
+        if self.openings % 40 == 0:
+            os.close(tempfile.mkstemp(dir=directory)[0])
+        return super().open(directory)
+
+
+class CachesMany(Careful):
+    """A cache of a bounded number that takes hundreds of openings to fill, and a file of a new name at each of them."""
+
+    name = "caches-many"
+    openings = 0
+
+    @staticmethod
+    @functools.lru_cache(512)
+    def known(number: int) -> bytes:
+        return bytes(1000)
+
+    def open(self, directory: Path) -> Path:
+        type(self).openings += 1
+        self.known(self.openings)
+        temporary = tempfile.mkstemp(dir=directory, prefix="a long name " * 10)
+        os.close(temporary[0])
+        os.unlink(temporary[1])
         return super().open(directory)
 
 

@@ -68,18 +68,28 @@ class LiveFaults:
         self.not_exercised: list[str] = []
 
     def run(self, made: Workloads, tested: Collection[str] = ()) -> None:
-        """Try everything, scenario by scenario; the claims of `tested` have been tried in another way."""
+        """Try everything, in the order of the scenarios; the claims of `tested` have been tried in another way."""
         if not chosen_workloads(made, self.options.budget.live):
             return
         for scenario, claim, promise in self._tried():
-            series = Series(scenario, claim, promise, self._jobs(scenario, claim, promise, made))
-            self.series.append(series)
-            if self.campaign.out_of_time:
-                continue
-            self.progress.phase(f"trying {scenario.name}: {ENGINES[scenario.engine].noun}", len(series.jobs))
-            series.tried = self.campaign.try_faults(series.jobs, resumable=True)
+            self.series.append(Series(scenario, claim, promise, self._jobs(scenario, claim, promise, made)))
+        self.progress.phase("trying live faults", sum(len(series.jobs) for series in self.series))
+        for together in _by_mount(self.series):
+            started: list[Series] = []
+            tried = iter(self.campaign.try_faults(self._queue(together, started), resumable=True))
+            for series in started:
+                series.tried = list(itertools.islice(tried, len(series.jobs)))
         self._require_fired()
         self._leave_out_what_struck_nothing(tested)
+
+    def _queue(self, waiting: list[Series], started: list[Series]) -> Iterator[TrialsJob]:
+        """All jobs in one queue, so that no worker waits for the last job of a scenario. What was begun in time is
+        ended, and noted in `started`."""
+        for series in waiting:
+            if self.campaign.out_of_time:
+                return
+            started.append(series)
+            yield from series.jobs
 
     def _require_fired(self) -> None:
         """Raise `UsageError` for a schedule of the user's that never struck, in no workload."""
@@ -196,8 +206,10 @@ class LiveFaults:
 
 
 def extra_for(kind: EngineKind, options: Options) -> dict[str, Any]:
-    """What jobs of an engine that runs schedules have to know: those of the user's, or how many to make."""
-    return {"schedules": options.schedules, "count": options.budget.live.schedules} if kind.scheduled else {}
+    """What the jobs of an engine have to know besides: how much to do, and schedules of the user's."""
+    live = options.budget.live
+    extra = {"reopenings": live.reopenings}
+    return {**extra, "schedules": options.schedules, "count": live.schedules} if kind.scheduled else extra
 
 
 def require_promised(schedules: Iterable[Schedule], contract: Contract) -> None:
@@ -233,6 +245,14 @@ def chosen_workloads(made: Workloads, extent: LiveExtent, *, long: bool = False)
     return [*short, *made.long[: max(extent.long, int(long))], *large]
 
 
+def _by_mount(series: list[Series]) -> list[list[Series]]:
+    """What can be tried in the same workers, together: those that need no file system of their own first."""
+    sizes = {ENGINES[item.scenario.engine].mount_bytes for item in series}
+    return [
+        [item for item in series if ENGINES[item.scenario.engine].mount_bytes == size] for size in sorted(sizes)
+    ]
+
+
 def _verdict(series: Series) -> tuple[Verdict, list[str]]:
     tried = series.tried
     broken = {found.key for found in series.found}
@@ -258,6 +278,8 @@ def _bounds(tried: list[Tried]) -> dict[str, Any]:
     }
     if idle := sum(item.idle for item in tried):
         bounds["faults_that_never_fired"] = idle
+    if cycles := min((item.cycles for item in tried if item.cycles), default=0):
+        bounds["cycles_of_each"] = cycles
     if refused := sum(bool(item.refused) for item in tried):
         bounds["workloads_refused"] = refused
     return bounds

@@ -92,7 +92,7 @@ ENGINES: dict[str, EngineKind] = {
     "kills": EngineKind(KillEngine, KillEngine.fault_types, "kills", forks=True, essential=True),
     "random-kills": EngineKind(RandomKillEngine, KillEngine.fault_types, "kills", deterministic=False, forks=True),
     "nemesis": EngineKind(
-        NemesisEngine, NemesisEngine.fault_types, "schedules", forks=True, compound=True, scheduled=True
+        NemesisEngine, NemesisEngine.fault_types, "schedules", cost=15, forks=True, compound=True, scheduled=True
     ),
     "clocks": EngineKind(ClockEngine, ClockEngine.fault_types, "clock faults", deterministic=False),
     "resources": EngineKind(ResourceEngine, ResourceEngine.fault_types, "shortages"),

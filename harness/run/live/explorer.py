@@ -81,6 +81,7 @@ class TrialExplorer:
         tried.idle_because = tried.idle_because or trial.idle
         if not trial.fired and fault in self.job.extra.get("schedules", ()):
             tried.silent[fault] = trial.idle
+        tried.cycles = min(tried.cycles or trial.cycles, trial.cycles or tried.cycles)
         if trial.unknown and len(tried.unknown) < _UNKNOWN_KEPT and trial.unknown not in tried.unknown:
             tried.unknown.append(trial.unknown)
         for struck in trial.struck:

@@ -48,6 +48,7 @@ from harness.record.kernel import Call, exists
 from harness.run.exploring import HARMLESS
 from harness.run.live.bench import Bench, Client
 from harness.run.live.calls import more_operations
+from harness.run.live.kills import fingerprint
 from harness.run.live.values import Exhibit, Struck, Trial
 from harness.run.recovering import TolerantModel, is_built_in
 
@@ -320,6 +321,7 @@ class SyncsEngine:
         model = bench.adapter.model
         self.model = model if is_built_in(model) else TolerantModel(model)
         self.models = models_of(bench.contract.models())
+        self.known: dict[tuple[Any, ...], Violation | None] = {}
 
     def rehearse(self) -> str:
         """Record the workload without any fault; why nothing can be tried, or nothing."""
@@ -392,8 +394,15 @@ class SyncsEngine:
         return None
 
     def _judged(self, state: CrashState, accounts: Accounts) -> Violation | None:
-        self.bench.materializer.place(state.image())
-        ledger = accounts.at(state.event)
+        """What is wrong with a state. The same content after the same story is opened once, whatever led to it."""
+        image, ledger = state.image(), accounts.at(state.event)
+        key = (fingerprint(image), *_story(ledger))
+        if key not in self.known:
+            self.known[key] = self._recovered(image, ledger)
+        return self.known[key]
+
+    def _recovered(self, image: Image, ledger: Ledger) -> Violation | None:
+        self.bench.materializer.place(image)
         oracle = Settled(self.model, ledger.account())
         recovery = self.bench.recoverer().recover(oracle, self.spare)
         self.bench.surroundings.restore()
@@ -458,6 +467,13 @@ class Accounts:
         elif kind is MarkerKind.ACKNOWLEDGE:
             ledger.failed.discard(operation)
             ledger.note_sync(operation)
+
+
+def _story(ledger: Ledger) -> tuple[Any, ...]:
+    """What a ledger is judged by, to be compared. All operations are steps of one engine, so their identity will do."""
+    account = ledger.account()
+    operations = tuple(map(id, account.operations))
+    return operations, account.failed, account.relapses, frozenset(ledger.swallowed), ledger.hidden
 
 
 def _is_lie(event: IoEvent) -> bool:

@@ -49,7 +49,7 @@ class Trial:
 
     `unknown` says why nothing can be concluded, where that is so. `models` are persistence models that matter.
     `instead` is another fault that shows the same, where the one that was tried can't be repeated; `idle` says why it
-    never struck.
+    never struck. `cycles` is how often something was repeated, where that is the fault.
     """
 
     fired: int
@@ -62,6 +62,7 @@ class Trial:
     unknown: str = ""
     instead: Any = None
     idle: str = ""
+    cycles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ StruckKey = tuple[str, int, str, str, str, str]
 class Tried:
     """What came of a job. `planned` counts the faults there are, `trials` those that were tried, `idle` those
     that never struck, `idle_because` why the first of them did not. `silent` are schedules of the user's that never
-    struck, with the reason."""
+    struck, with the reason. `cycles` are the fewest of a trial that has any."""
 
     name: str
     planned: int = 0
@@ -130,6 +131,7 @@ class Tried:
     silent: dict[Any, str] = field(default_factory=dict)
     seconds: float = 0.0
     deterministic: bool = True
+    cycles: int = 0
 
     @property
     def effort(self) -> str:

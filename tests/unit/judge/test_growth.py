@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.judge.growth import grows, settled
+from harness.judge.growth import creeps, grows, settled
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,23 @@ from harness.judge.growth import grows, settled
 )
 def test_growth(samples: list[int], least: int, expected: bool) -> None:
     assert grows(samples, least=least) is expected
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([8 * number // 40 for number in range(125)], True),  # one in 40 of a thousand cycles, counted after every 8
+        ([min(8 * number, 512) for number in range(125)], False),  # a cache of 512 that was filled
+        ([number % 4 for number in range(125)], False),  # comes and goes
+        ([8 * number % 400 for number in range(125)], False),  # is cleaned up now and then
+        ([0] * 100 + [1] * 25, False),  # once
+        ([7] * 125, False),
+        ([number // 3 for number in range(79)], False),  # too few to tell
+        ([], False),
+    ],
+)
+def test_what_comes_seldom_but_goes_on(samples: list[int], expected: bool) -> None:
+    assert creeps(samples) is expected
 
 
 def test_settled_needs_some_calm() -> None:

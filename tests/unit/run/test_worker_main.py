@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from enum import IntEnum
+from pathlib import Path
 
 import pytest
 
@@ -290,3 +291,21 @@ def test_the_stack_signal_is_one_that_stores_do_not_use() -> None:
     assert worker_main.STACK_SIGNAL > 31 or sys.platform != "linux"
 
 
+
+
+def test_bytecode_is_kept_for_a_run_where_none_may_be_written_beside_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only while our own modules are imported: a store finds the interpreter as it was asked for."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    with worker_main._compiled_once(str(tmp_path)):
+        assert not sys.dont_write_bytecode and sys.pycache_prefix == str(tmp_path / "compiled")
+    assert sys.dont_write_bytecode and sys.pycache_prefix is None
+
+
+def test_bytecode_goes_where_it_always_does_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    before = sys.pycache_prefix
+    with worker_main._compiled_once(str(tmp_path)):
+        assert sys.pycache_prefix == before

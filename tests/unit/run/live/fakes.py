@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class FakeEngine:
     count: int = 10
     idle: tuple[int, ...] = ()
     unknown: str = ""
+    cycles: int = 0
 
     def rehearse(self) -> str:
         return self.refused
@@ -70,7 +71,7 @@ class FakeEngine:
         kind = self.broken(self.workload, fault)
         struck = (Struck(SITE, "write", "nudge"), Struck(None, "sync", "nudge"))
         if not kind:
-            return Trial(1, struck=struck, unknown=self.unknown)
+            return Trial(1, struck=struck, unknown=self.unknown, cycles=self.cycles)
         return Trial(1, Violation(kind, "it broke"), SITE, exhibit(self.workload), struck, self.promise)
 
     def ended(self, fault: Nudge, violation: Violation) -> Trial:
@@ -110,9 +111,10 @@ class Here:
     jobs: list[TrialsJob] = dataclasses.field(default_factory=list)
     out_of_time: bool = False
 
-    def try_faults(self, jobs: list[TrialsJob], *, resumable: bool = False) -> list[Tried]:
-        self.jobs += jobs
-        return [explored(self.directory, item) for item in jobs]
+    def try_faults(self, jobs: Iterable[TrialsJob], *, resumable: bool = False) -> list[Tried]:
+        given = list(jobs)
+        self.jobs += given
+        return [explored(self.directory, item) for item in given]
 
     def try_again(self, again: TrialsJob) -> Any:
         return self.outcome or explored(self.directory, again)

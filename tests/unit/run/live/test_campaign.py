@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
 from harness.run.live.campaign import LiveFaults, chosen_workloads, promises
 from harness.run.live.engines import ENGINES
+from harness.run.live.values import TrialsJob, Tried
 from harness.run.options import LiveExtent, Options
 from harness.run.progress import Silent
 from harness.run.replaying import replay
@@ -87,6 +88,35 @@ def test_without_time_or_work_nothing_is_tried(tmp_path: Path, monkeypatch: pyte
     assert late.evidence()[0].reasons == ("out of time before any of these faults was tried",)
     _, row = evidence(tmp_path, monkeypatch, Workloads((), (), (), 1, 1))
     assert row is None
+
+
+def test_a_scenario_that_was_begun_in_time_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All jobs are in one queue; those of a scenario whose turn comes too late are left out, all of them."""
+    monkeypatch.setitem(ENGINES, NAME, kind_of_engine())
+    second = dataclasses.replace(NUDGING, name="nudging again")
+    here = Here(tmp_path)
+    live = LiveFaults(here, (NUDGING, second), Contract(), Silent())  # type: ignore[arg-type]
+    give = here.try_faults
+
+    def until_the_first_is_done(jobs: Iterable[TrialsJob], *, resumable: bool = False) -> list[Tried]:
+        def given() -> Iterator[TrialsJob]:
+            for job in jobs:
+                here.out_of_time = True
+                yield job
+
+        return give(given(), resumable=resumable)
+
+    monkeypatch.setattr(Here, "try_faults", lambda self, *jobs, **more: until_the_first_is_done(*jobs, **more))
+    live.run(made(3, 2))
+    assert [row.verdict for row in live.evidence()] == [Verdict.PASS, Verdict.UNKNOWN]
+    assert [len(series.tried) for series in live.series] == [len(live.series[0].jobs), 0]
+
+
+def test_evidence_says_how_many_cycles_there_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, row = evidence(tmp_path, monkeypatch)
+    assert "cycles_of_each" not in row.bounds
+    _, row = evidence(tmp_path, monkeypatch, cycles=48)
+    assert row.bounds["cycles_of_each"] == 48
 
 
 def test_only_promises_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from tests.stores import skewed, wasteful
 from tests.unit.run.live.engine_benches import PAIRS, kinds, rehearsed, tried
 
 REOPEN = LeakFault(Cycle.REOPEN)
+PATIENT = LeakFault(Cycle.REOPEN, 1_000)
 
 
 def engine(adapter: Any, tmp_path: Path, workload: Workload = PAIRS) -> LeakEngine:
@@ -31,6 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many cycles as are needed, however slow the machine is."""
     monkeypatch.setattr(leaks, "CYCLES", 96)
     monkeypatch.setattr(leaks, "_SECONDS", 60.0)
+    monkeypatch.setattr(leaks, "_PATIENT_SECONDS", 300.0)
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +61,41 @@ def test_what_grows_is_found_and_who_opened_it(adapter: Any, what: str, tmp_path
     assert trial.violation is not None and trial.violation.kind == "leak"
     assert what in trial.violation.sentence
     assert trial.site is not None and trial.site.function == f"{adapter.__name__}.open"
+
+
+@pytest.mark.parametrize(
+    ("adapter", "what"),
+    [
+        (wasteful.KeepsOneInForty, "open descriptors"),
+        (wasteful.LeavesOneInForty, "files in the directory"),
+    ],
+)
+def test_what_grows_seldom_is_found_in_many_cycles(adapter: Any, what: str, tmp_path: Path) -> None:
+    many = LeakFault(Cycle.REOPEN, 672)
+    [trial] = tried(engine(adapter, tmp_path), [many])
+
+    assert trial.violation is not None and what in trial.violation.sentence
+    assert trial.cycles == many.cycles
+    assert trial.site is not None and trial.site.function == f"{adapter.__name__}.open"
+
+
+def test_a_large_cache_settles_in_a_thousand_cycles(tmp_path: Path) -> None:
+    [trial] = tried(engine(wasteful.CachesMany, tmp_path), [PATIENT])
+
+    assert trial.violation is None and trial.fired and trial.cycles == PATIENT.cycles
+
+
+def test_a_slow_store_gets_as_far_as_its_time_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaks, "_PATIENT_SECONDS", 0.0)
+    [trial] = tried(engine(wasteful.Careful, tmp_path), [PATIENT])
+
+    assert trial.fired and 0 < trial.cycles < PATIENT.cycles
+
+
+def test_a_profile_says_how_many_cycles(tmp_path: Path) -> None:
+    made = engine(wasteful.Careful, tmp_path)
+    made.bench.extra = {"reopenings": PATIENT.cycles}
+    assert next(iter(made.faults())) == PATIENT
 
 
 def test_a_file_for_each_save_is_found(tmp_path: Path) -> None:
