@@ -59,6 +59,8 @@ class EngineKind:
     `forks`: it needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
     what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
     whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
+    `follows`: when its faults have been tried it has more, which it learnt of meanwhile (`afterwards`), and knows which
+    apply to each call (`applicable`).
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -74,12 +76,13 @@ class EngineKind:
     missing: Callable[[], str] = _nothing
     essential: bool = False
     compound: bool = False
+    follows: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True, essential=True),
     "failing-calls": EngineKind(
-        CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True, cost=2, essential=True
+        CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True, cost=2, essential=True, follows=True
     ),
     "failing-syncs": EngineKind(
         SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True
