@@ -99,23 +99,20 @@ def _missed(
     struck: Counter[StruckKey],
     applicable: Iterable[Applicable],
 ) -> dict[_Place, tuple[str, ...]]:
-    """The faults that apply at a place and did not strike there; nothing at all if it is not known which apply.
-
-    Of a place that crashes struck, and no failing call ever went to, it is not known either: all of them are missing.
-    """
+    """The faults that apply at a place and did not strike there; nothing at all if it is not known which apply."""
     left: dict[_Place, dict[str, None]] = defaultdict(dict)
+    called: dict[_Place, set[str]] = defaultdict(set)
     were = {(file, line, call, fault) for file, line, _, call, fault, _ in struck}
-    for file, line, _, call, fault in sorted(applicable):
-        place = left[_Place(file, line)]
+    known = sorted(applicable)
+    for file, line, _, call, _ in known:
+        called[_Place(file, line)].add(call)
+    for file, line, _, call, fault in known:
         if (file, line, call, fault) not in were:
-            place[
-                fault
-                if len({name.rpartition(".")[2] for name in calls.get(_Place(file, line), ())}) < 2
-                else f"{call}: {fault}"
-            ] = None
-    if not left:
+            place = _Place(file, line)
+            left[place][fault if len(called[place]) == 1 else f"{call}: {fault}"] = None
+    if not known:
         return {}
-    return {place: tuple(left[place]) if place in left else _unknown(calls[place]) for place in counts}
+    return {place: tuple(left[place]) if place in called else _unknown(calls[place]) for place in counts}
 
 
 def _unknown(calls: Iterable[str]) -> tuple[str, ...]:

@@ -337,6 +337,7 @@ class CallsEngine:
         """What is tried when single failures have been: forks, and calls that only an earlier failure leads to."""
         if CAN_FORK:
             yield from failing.forks(self.calls)
+        # Forks have been tried by now, because the explorer takes one after the other.
         yield from self.reached.pairs()
 
     def applicable(self) -> set[Applicable]:
@@ -400,7 +401,7 @@ class CallsEngine:
         struck = tuple(Struck(fired.site, fired.call, fired.word) for fired in each_site(gate.fired))
         if violation is None:
             if after.then is None:
-                self.reached.after(first, after.found)
+                self.reached.after(first, str(gate.fired[0].site), after.found)
             return Trial(len(gate.fired), struck=struck, promise=self.promise, unknown=unknown)
         fired = blamed(session, violation) if after.then is None else gate.fired[after.place]
         exhibit = self._exhibit(fault, session.client.lines, violation)
