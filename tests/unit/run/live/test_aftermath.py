@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,6 @@ from harness.inject.calls import CallFault, CallLasting, CallWay, Seen, forks, k
 from harness.inject.pairs import CallPair, Reached
 from harness.judge.classify import Violation
 from harness.record import kernel
-from harness.run.containment import CAN_FORK
 from harness.run.encoding import decode_value, encode_value
 from harness.run.live.aftermath import forked
 from harness.run.live.bench import Bench
@@ -82,7 +82,7 @@ def test_a_change_that_is_left_out_while_the_lock_is_taken(make_bench: Make) -> 
     assert {fault.word for fault in broken(tried).values()} == {"lock taken"}
 
 
-@pytest.mark.skipif(not CAN_FORK, reason="no fork(2)")
+@pytest.mark.skipif(sys.platform != "linux", reason="forks of Linux")
 def test_a_child_that_removes_what_is_not_its_own(make_bench: Make) -> None:
     tried = trials(engine(make_bench, stores.Meddling), "flock")
     assert {fault.word for fault in broken(tried).values()} == {"fork"}
@@ -138,7 +138,7 @@ def test_every_place_that_a_failure_leads_to_is_struck_by_every_fault_that_appli
     }
     assert beyond and beyond <= struck
     functions = {function for _, _, function, _, _ in made.applicable()}
-    assert not CAN_FORK or "Forgetting.in_child" in functions
+    assert sys.platform != "linux" or "Forgetting.in_child" in functions
 
 
 def test_a_second_call_that_is_not_met_proves_nothing(make_bench: Make) -> None:
@@ -192,7 +192,7 @@ def test_forks_are_few_and_only_where_a_lock_is_held() -> None:
     assert next(forks(calls)).describe().startswith("the ")
 
 
-@pytest.mark.skipif(not CAN_FORK, reason="no fork(2)")
+@pytest.mark.skipif(sys.platform != "linux", reason="forks of Linux")
 def test_a_child_tells_once_and_ends() -> None:
     assert forked(lambda: os.getppid()) == os.getpid()
     assert forked(lambda: os._exit(1)) is None
