@@ -26,7 +26,7 @@ MAX_SESSIONS = 3
 _TIME = "2024-02-29T12:00:00+00:00"
 _STAMPS = ("version", "created_at", "updated_at")
 _SMALL_FIRST = 3  # operations at the head of a workload that stay small
-_STATS_EVERY, _STATS_AT = 8, 5  # which operations of a workload ask for the sizes
+_STATS_EVERY, _STATS_AT = 12, 5  # which operations of a workload ask for the sizes
 
 CONTRACT = Contract(
     process_crash="acknowledged",

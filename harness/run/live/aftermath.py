@@ -29,7 +29,7 @@ from harness.run.live import real_clocks, timepiece
 #: How long a lock stays taken for a store that really waits, in seconds.
 _PATIENCE_S = 2.0
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-#: Files that are no files: devices, and what a process has of itself.
+#: Devices: nothing is stored in them.
 _NO_FILES = ("/dev/",)
 
 
