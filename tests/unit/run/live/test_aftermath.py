@@ -38,7 +38,7 @@ def engine(make_bench: Make, adapter: Any) -> CallsEngine:
 def trials(made: CallsEngine, *names: str) -> Tried:
     """Some single failures of the calls of these names, or of all calls, and then everything that they led to."""
     chosen = {
-        (fault.name, fault.error, fault.way): fault
+        (fault.name, fault.error, fault.way, fault.lasting): fault
         for fault in made.faults()
         if fault.lasting in (CallLasting.ONCE, CallLasting.HELD) and (not names or fault.name in names)
     }
