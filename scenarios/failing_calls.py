@@ -6,8 +6,12 @@ SCENARIOS = (
     Scenario(
         name="failing-calls",
         claim="io_error",
-        tries="let each file-system call of a store fail, cut its writes short, and go on with the same handle",
-        faults=("EIO", "ENOSPC", "EDQUOT", "EMFILE", "EACCES", "ENOLCK", "short writes", "errors after effect"),
+        tries="let each file-system call of a store fail, also those that only a failure leads to, cut its writes "
+        "short, have its locks taken, and go on with the same handle",
+        faults=(
+            *("EIO", "ENOSPC", "EDQUOT", "EMFILE", "EACCES", "ENOLCK", "short writes", "errors after effect"),
+            *("second failures", "locks taken", "forks"),
+        ),
         family="short",
         minimum_operations=2,
         engine="failing-calls",

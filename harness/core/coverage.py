@@ -18,11 +18,15 @@ class FaultCount:
 
 @dataclass(frozen=True, slots=True)
 class SiteCoverage:
-    """One line of a store that makes file-system calls, and the faults that struck there."""
+    """One line of a store that makes file-system calls, and the faults that struck there.
+
+    `missed` are the faults that apply to one of its calls, and did not strike it.
+    """
 
     site: CallSite
     calls: tuple[str, ...]
     faults: tuple[FaultCount, ...]
+    missed: tuple[str, ...] = ()
 
     @property
     def struck(self) -> int:
@@ -46,9 +50,13 @@ class FaultCoverage:
     """Every call site of a store that makes file-system calls.
 
     `sites` were struck by some fault. `blind` were found in the source, and no fault ever struck there: either no
-    workload goes that way, or the call is one that a recorder does not see.
+    workload goes that way, or the call is one that a recorder does not see. `call_sites` counts the lines of both, and
+    `struck_by_all` those that every fault struck which applies to their calls; `None` if it is not known what applies,
+    because no calls were let fail.
     """
 
     sites: tuple[SiteCoverage, ...]
     blind: tuple[SiteCoverage, ...]
     sources: tuple[SourceFile, ...]
+    call_sites: int = 0
+    struck_by_all: int | None = None

@@ -4,6 +4,8 @@ The errors are those that the manual pages of Linux document for a call (section
 local file system meets them. A close that fails has closed the descriptor all the same (close(2), "Dealing with error
 returns"). A write may take less than it was given (write(2)); what the rest of it meets is another call. Other
 calls may be carried out and fail afterwards: a network file system loses an answer, a device reports too late.
+A lock that is asked for without waiting may be taken (EWOULDBLOCK, flock(2)): by somebody who frees it before the next
+look, or keeps it for `HELD_S` of the store's own waiting, so that whoever has a time limit runs into it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ class CallWay(Enum):
     DONE = "is carried out and fails"
     SHORT = "takes half of its bytes"
     SHORT_THEN_FULL = "takes half of its bytes, and the rest fails"
+    TAKEN = "finds the lock taken"
+    FORKED = "is made while the process is forked"
 
 
 class CallLasting(Enum):
@@ -31,17 +35,29 @@ class CallLasting(Enum):
     ONCE = "once"
     A_WHILE = "and like it all until the second next step has ended"
     FROM_THEN_ON = "and like it all from then on"
+    HELD = "and so does every other look, until somebody has waited for half a minute"
+
+
+#: How long a lock stays taken, in seconds that the store waits; and how often it is looked at by who does not wait.
+HELD_S = 30.0
+LOOKS_MOST = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One call of a run without faults. `creates`: it makes a file; `site` is anything that tells places apart."""
+    """One call of a run without faults.
+
+    `creates`: it makes a file; `site` is anything that tells places apart; `tries`: it asks for a lock that this
+    descriptor has not, and does not wait; `locked`: a lock was held then.
+    """
 
     name: str
     group: str
     creates: bool
     size_bytes: int
     site: str
+    tries: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,8 @@ class CallFault:
         """The fault in a word, for tables."""
         if self.way in (CallWay.SHORT, CallWay.SHORT_THEN_FULL):
             return "short write" if self.way is CallWay.SHORT else f"short write, then {self.error}"
+        if self.way in (CallWay.TAKEN, CallWay.FORKED):
+            return "lock taken" if self.way is CallWay.TAKEN else "fork"
         return self.error if self.way is CallWay.FAILS else f"{self.error} after effect"
 
     def describe(self) -> str:
@@ -70,6 +88,8 @@ class CallFault:
                 what = f"takes only half of its bytes, and the next gives {self.error}"
             case CallWay.DONE:
                 what = f"is carried out, and gives {self.error} all the same"
+            case CallWay.TAKEN | CallWay.FORKED:
+                what = self.way.value
             case _:
                 what = f"gives {self.error}"
         return f"{call} {what}" if self.lasting is CallLasting.ONCE else f"{call} {what}, {self.lasting.value}"
@@ -93,6 +113,8 @@ Kind = tuple[str, CallWay, CallLasting]
 
 #: Calls without a way to fail that a local file system has: access(2) answers, and sync(2) is always successful.
 _NEVER = ("access", "sync")
+#: Calls of a workload at which the process is forked.
+_FORKS = 3
 #: What makes or renames entries needs room for them.
 _NEEDS_ROOM = ("rename", "replace", "link", "symlink", "mkdir")
 
@@ -138,6 +160,7 @@ _KINDS: dict[str, tuple[Kind, ...]] = {
     "close": (("EIO", CallWay.DONE, _ONCE), ("EIO", CallWay.DONE, _ON), ("ENOSPC", CallWay.DONE, _ONCE)),
     "lock": (("ENOLCK", CallWay.FAILS, _ONCE), ("ENOLCK", CallWay.FAILS, _ON)),
 }
+_OF_TRIES: tuple[Kind, ...] = (("EAGAIN", CallWay.TAKEN, CallLasting.HELD), ("EAGAIN", CallWay.TAKEN, _ONCE))
 _OF_CREATION: tuple[Kind, ...] = (("ENOSPC", CallWay.FAILS, _ON), ("EDQUOT", CallWay.FAILS, _ONCE))
 _OF_NEW_ENTRIES: tuple[Kind, ...] = (("ENOSPC", CallWay.FAILS, _ON), ("EDQUOT", CallWay.FAILS, _ONCE))
 
@@ -149,11 +172,41 @@ def kinds(call: Seen) -> tuple[Kind, ...]:
     found = _KINDS.get(call.group, ())
     if call.group == "open" and call.creates:
         return (*found, *_OF_CREATION)
+    if call.tries:
+        return (*found, *_OF_TRIES)
     if call.name in _NEEDS_ROOM:
         return (*found, *_OF_NEW_ENTRIES)
     if call.group == "write" and 0 <= call.size_bytes < 2:  # can't be short
         return tuple(kind for kind in found if kind[1] not in (CallWay.SHORT, CallWay.SHORT_THEN_FULL))
     return tuple(kind for kind in found if call.name != "fstat" or kind[0] != "EACCES")
+
+
+def words(call: Seen) -> tuple[str, ...]:
+    """The faults that apply to a call, in words: each error once, however long it lasts."""
+    return tuple(dict.fromkeys(fault.word for fault in _of_call(call, 1)))
+
+
+def ever_fails(name: str, group: str) -> bool:
+    """Whether there is any fault for a call of this name."""
+    return bool(kinds(Seen(name, group, False, -1, "")))
+
+
+def once(call: Seen, number: int) -> Iterator[CallFault]:
+    """Every fault that applies to a call, each once, by the simplest means."""
+    for error, way in dict.fromkeys((error, way) for error, way, _ in kinds(call)):
+        yield CallFault(call.name, number, error, way)
+
+
+def forks(calls: Iterable[Seen]) -> Iterator[CallFault]:
+    """A fork at a few of the calls during which a lock is held: what the child inherits is the parent's business."""
+    numbers: dict[str, int] = {}
+    found = []
+    for call in calls:
+        numbers[call.name] = numbers.get(call.name, 0) + 1
+        if call.locked and call.group not in ("lock", "status"):
+            found.append(CallFault(call.name, numbers[call.name], "", CallWay.FORKED))
+    for part in range(min(_FORKS, len(found))):
+        yield found[(2 * part + 1) * len(found) // (2 * _FORKS)]
 
 
 # --- which faults, and in which order -----------------------------------------------------------
@@ -219,6 +272,8 @@ def strikes_too(fault: CallFault, call: Seen, struck: Seen) -> bool:
     """
     if call.name in _NEVER:
         return False
+    if fault.way is CallWay.TAKEN:
+        return call.tries
     if fault.error in ("ENOSPC", "EDQUOT") and (call.group in ("write", "size") or call.name in _NEEDS_ROOM):
         return True
     if fault.error in ("ENOSPC", "EDQUOT") and call.group == "open":

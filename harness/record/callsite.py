@@ -80,6 +80,27 @@ def call_site(depth: int) -> tuple[CodeType | None, int]:
     return None, 0
 
 
+#: What of the standard library hands a call on, so that the line before it is the one that made the call.
+_FORWARDING = frozenset(("pathlib", "os", "io", "_pyio", "shutil", "codecs"))
+
+
+def is_of_the_store(depth: int = 1) -> bool:
+    """Whether a line of the store makes this call, itself or through `pathlib` and the like.
+
+    Not so what Python does on its own account: importing, looking up time zones, showing source lines.
+    """
+    frame: FrameType | None = _getframe(depth)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if STORE_FILES[file]:
+            return True
+        module = str(frame.f_globals.get("__name__", ""))
+        if not file.startswith(HARNESS) and module.partition(".")[0] not in _FORWARDING:
+            return False
+        frame = frame.f_back
+    return False
+
+
 def caller(depth: int = 1) -> FrameType | None:
     """The innermost frame outside the recorder itself."""
     frame: FrameType | None = sys._getframe(depth)

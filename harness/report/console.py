@@ -14,6 +14,7 @@ from typing import TextIO
 
 from harness.core.evidence import Certificate, ClaimResult
 from harness.core.verdict import Verdict
+from harness.report.faults import thorough
 from harness.report.story import story_text
 from harness.report.text import shorten, visible
 from harness.report.view import totals
@@ -61,6 +62,8 @@ def _lines(certificate: Certificate) -> Iterator[Line]:
         yield Line("")
     for mechanism in certificate.not_exercised:
         yield Line(f"  not exercised: {_text(mechanism)}", "yellow", 16)
+    if reached := thorough(certificate.fault_coverage):
+        yield Line(f"  {reached}", "dim", len(reached) + 2)
     run = f"  {totals(certificate)}; seed {certificate.seed}; digest {certificate.digest()[:12]}"
     yield Line(run, "dim", len(run))
 

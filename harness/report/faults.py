@@ -46,6 +46,14 @@ def summary(coverage: FaultCoverage) -> tuple[int, int]:
     return len(struck), len(struck | blind)
 
 
+def thorough(coverage: FaultCoverage | None) -> str:
+    """How many call sites met every fault that applies to them, in words; nothing where that is not known."""
+    if coverage is None or coverage.struck_by_all is None:
+        return ""
+    sites = f"{coverage.call_sites:,} call site{'' if coverage.call_sites == 1 else 's'}"
+    return f"{coverage.struck_by_all:,} of {sites} struck by every fault that applies"
+
+
 def heat_files(coverage: FaultCoverage) -> tuple[HeatFile, ...]:
     """The files that have call sites."""
     return tuple(heat for source in coverage.sources if (heat := _heat_file(coverage, source)).lines)
@@ -80,7 +88,9 @@ def _line(
         count = sum(site.struck for site in struck)
         state = "broke" if any(site.broke for site in struck) else "held"
         faults = dict.fromkeys(fault.fault for site in struck for fault in site.faults)
-        return HeatLine(number, text, heat(count, most), state, count, ", ".join(faults), gap)
+        missed = dict.fromkeys(fault for site in struck for fault in site.missed)
+        note = ", ".join(faults) + (f"; not {', '.join(missed)}" if missed else "")
+        return HeatLine(number, text, heat(count, most), state, count, note, gap)
     if blind:
         calls = dict.fromkeys(call for site in blind for call in site.calls)
         return HeatLine(number, text, 0, "blind", 0, f"no fault struck {', '.join(calls)}", gap)

@@ -338,7 +338,8 @@ class Run:
         """Where faults struck; of traces that weren't explored nothing counts."""
         files = (item.trace_file for family in self.families.values() for _, item in family.trusted if family.explored)
         broken = [finding.call_site for finding in findings if finding.persistence_models]
-        return fault_coverage(self.live.struck(), map(self.campaign.trace, files), broken, self.adapter)
+        traces = map(self.campaign.trace, files)
+        return fault_coverage(self.live.struck(), traces, broken, self.adapter, self.live.applicable())
 
     def _all_notes(self) -> tuple[str, ...]:
         notes = list(self.notes)

@@ -3,6 +3,8 @@
 Sites are found in the source by what calls are named: functions of `os`, `shutil` and `fcntl`, `open`, and the methods
 of file objects and paths. A method of that name on another object counts as well, but for the store's own; a site
 behind `getattr` is missed. What only asks for the status of a file is no site, because no fault strikes there.
+
+Which faults apply to a call is what `failing-calls` says: its errors, not crashes and kills, which apply anywhere.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from typing import Any
 
 from harness.core.coverage import FaultCount, FaultCoverage, SiteCoverage, SourceFile
 from harness.core.trace import CallSite, Trace
+from harness.inject.calls import ever_fails
 from harness.record.callsite import is_store_file
-from harness.run.live.values import StruckKey
+from harness.record.kernel import GROUPS
+from harness.run.live.values import Applicable, StruckKey
 
 CRASH = "crash"
 SOURCE_LINES_MOST = 1_500
@@ -50,7 +54,11 @@ class _Place:
 
 
 def fault_coverage(
-    struck: Counter[StruckKey], traces: Iterable[Trace], broken: Iterable[CallSite | None], adapter: Any
+    struck: Counter[StruckKey],
+    traces: Iterable[Trace],
+    broken: Iterable[CallSite | None],
+    adapter: Any,
+    applicable: Iterable[Applicable] = (),
 ) -> FaultCoverage:
     """What struck: live faults, and a crash after each recorded call; `broken` are the sites that crashes broke."""
     counts: dict[_Place, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
@@ -70,11 +78,47 @@ def fault_coverage(
     hit = {(place.file, place.line) for place in counts}
     sources = tuple(SourceFile(file, lines) for file in sorted(files) if (lines := _lines(file)))
     blind = [site for source in sources for site in static_sites(source) if not _is_hit(site, hit)]
+    missed = _missed(counts, calls, struck, applicable)
     sites = [
-        SiteCoverage(CallSite(place.file, place.line, functions[place]), tuple(calls[place]), _counts(counts[place]))
+        SiteCoverage(
+            CallSite(place.file, place.line, functions[place]),
+            tuple(calls[place]),
+            _counts(counts[place]),
+            missed.get(place, ()),
+        )
         for place in sorted(counts, key=lambda place: (place.file, place.line))
     ]
-    return FaultCoverage(tuple(sites), tuple(site for site, _ in blind), sources)
+    every = hit | {(site.site.file, site.site.line) for site, _ in blind}
+    thorough = len(hit) - sum(map(bool, missed.values())) if missed else None
+    return FaultCoverage(tuple(sites), tuple(site for site, _ in blind), sources, len(every), thorough)
+
+
+def _missed(
+    counts: Iterable[_Place],
+    calls: dict[_Place, dict[str, None]],
+    struck: Counter[StruckKey],
+    applicable: Iterable[Applicable],
+) -> dict[_Place, tuple[str, ...]]:
+    """The faults that apply at a place and did not strike there; nothing at all if it is not known which apply."""
+    left: dict[_Place, dict[str, None]] = defaultdict(dict)
+    called: dict[_Place, set[str]] = defaultdict(set)
+    were = {(file, line, call, fault) for file, line, _, call, fault, _ in struck}
+    known = sorted(applicable)
+    for file, line, _, call, _ in known:
+        called[_Place(file, line)].add(call)
+    for file, line, _, call, fault in known:
+        if (file, line, call, fault) not in were:
+            place = _Place(file, line)
+            left[place][fault if len(called[place]) == 1 else f"{call}: {fault}"] = None
+    if not known:
+        return {}
+    return {place: tuple(left[place]) if place in called else _unknown(calls[place]) for place in counts}
+
+
+def _unknown(calls: Iterable[str]) -> tuple[str, ...]:
+    """Of calls that no failing call went to: asking for a file's status never fails, all else might have."""
+    plain = {name.rpartition(".")[2] for name in calls}
+    return ("any failing call",) if any(ever_fails(name, GROUPS.get(name, "")) for name in plain) else ()
 
 
 def _counts(faults: dict[str, list[int]]) -> tuple[FaultCount, ...]:

@@ -26,6 +26,7 @@ MAX_SESSIONS = 3
 _TIME = "2024-02-29T12:00:00+00:00"
 _STAMPS = ("version", "created_at", "updated_at")
 _SMALL_FIRST = 3  # operations at the head of a workload that stay small
+_STATS_EVERY, _STATS_AT = 12, 5  # which operations of a workload ask for the sizes
 
 CONTRACT = Contract(
     process_crash="acknowledged",
@@ -57,6 +58,11 @@ class SaveInvalid:
 @dataclass(frozen=True, slots=True)
 class ReadState:
     """Load; the answer is the state without its time stamps."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStats:
+    """Ask for the sizes; the answer is how many agents, events and sessions there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,10 @@ def _limited(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _sizes(state: dict[str, Any]) -> tuple[int, int, int]:
+    return len(state["agents"]), len(state["events"]), len(state["sessions"])
+
+
 def _same(recovered: Any, state: dict[str, Any]) -> bool:
     return isinstance(recovered, dict) and DOCUMENT.equal(visible(recovered), state)
 
@@ -133,13 +143,15 @@ class SaveModel:
                 return state, "refused"
             case ReadState():
                 return state, state
+            case ReadStats():
+                return state, _sizes(state)
         raise TypeError(f"{self.name} has no operation {type(operation).__name__}")
 
     def equal(self, recovered: Any, state: dict[str, Any]) -> bool:
         return _same(recovered, state)
 
     def example_operations(self, random: randomness.Random, count: int) -> list[Any]:
-        return [_save_example(random, number) for number in range(count)]
+        return [_save_example(random, number) if _changes(number) else ReadStats() for number in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +175,15 @@ class UpdateModel:
                 return _counted(state, name)
             case ReadState():
                 return state, state
+            case ReadStats():
+                return state, _sizes(state)
         raise TypeError(f"{self.name} has no operation {type(operation).__name__}")
 
     def equal(self, recovered: Any, state: dict[str, Any]) -> bool:
         return _same(recovered, state)
 
     def example_operations(self, random: randomness.Random, count: int) -> list[Any]:
-        return [_update_example(random, number) for number in range(count)]
+        return [_update_example(random, number) if _changes(number) else ReadStats() for number in range(count)]
 
 
 def _counted(state: dict[str, Any], name: str) -> tuple[dict[str, Any], int]:
@@ -216,6 +230,11 @@ _TEXTS = (
 )
 _LONG_CHARACTERS = (4097, 5000, 8193)
 _AGENTS = ("planner", "", "Zoë 🦊", "a/b")
+
+
+def _changes(number: int) -> bool:
+    """Whether the operation at this place of a workload may change something."""
+    return number % _STATS_EVERY != _STATS_AT
 
 
 def _text(random: randomness.Random, number: int) -> str:
@@ -290,7 +309,7 @@ class MetricsStoreAdapter:
     name = "metrics-store"
     model = SaveModel()
     contract = CONTRACT
-    operations = (SaveState, SaveInvalid, ReadState)
+    operations = (SaveState, SaveInvalid, ReadState, ReadStats)
 
     def open(self, directory: Path) -> MetricsStore:
         return _open(directory)
@@ -304,6 +323,8 @@ class MetricsStoreAdapter:
                 return _try_invalid(store, document)
             case ReadState():
                 return visible(store.load())
+            case ReadStats():
+                return _stats(store)
         raise TypeError(f"{self.name} has no operation {type(operation).__name__}")
 
     def snapshot(self, store: MetricsStore) -> dict[str, Any]:
@@ -319,7 +340,7 @@ class MetricsUpdateAdapter:
     name = "metrics-store-update"
     model = UpdateModel()
     contract = CONTRACT
-    operations = (AddEvent, AddSession, SetAgent, CountTask, ReadState)
+    operations = (AddEvent, AddSession, SetAgent, CountTask, ReadState, ReadStats)
 
     def open(self, directory: Path) -> MetricsStore:
         return _open(directory)
@@ -328,6 +349,8 @@ class MetricsUpdateAdapter:
         match operation:
             case ReadState():
                 return visible(store.load())
+            case ReadStats():
+                return _stats(store)
             case CountTask(name):
                 return store.update(partial(_change, operation))["agents"][name]["tasks_completed"]
             case AddEvent() | AddSession() | SetAgent():
@@ -340,6 +363,11 @@ class MetricsUpdateAdapter:
 
     def close(self, store: MetricsStore) -> None:
         store.close()
+
+
+def _stats(store: MetricsStore) -> tuple[int, int, int]:
+    stats = store.get_stats()
+    return stats.agents, stats.events, stats.sessions
 
 
 def _try_invalid(store: MetricsStore, document: dict[str, Any]) -> str:

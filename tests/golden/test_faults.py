@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 from harness.core.coverage import FaultCount, FaultCoverage, SiteCoverage, SourceFile
+from harness.core.evidence import certificate_from_json
 from harness.core.trace import CallSite
 from harness.report import faults
+from harness.report.console import certificate_text
 from harness.report.html import render_html
 from tests.golden.sample import SAMPLES
 
@@ -43,6 +46,24 @@ def test_heat_is_logarithmic() -> None:
 
 def test_the_summary_counts_lines_once() -> None:
     assert faults.summary(coverage()) == (2, 3)
+
+
+def test_faults_that_did_not_strike_are_named() -> None:
+    """On the page and, as a count, on the console; a certificate that does not know says nothing."""
+    known = dataclasses.replace(
+        coverage(),
+        sites=(site(5, held=1000), dataclasses.replace(site(7, held=3, broke=1), missed=("EACCES", "short write"))),
+        call_sites=3,
+        struck_by_all=1,
+    )
+    line = "1 of 3 call sites struck by every fault that applies"
+    certificate = dataclasses.replace(SAMPLES["passing"](), fault_coverage=known)
+    assert line in certificate_text(certificate) and line in render_html(certificate)
+    assert "EIO; not EACCES, short write" in render_html(certificate)
+    assert certificate_from_json(json.loads(json.dumps(certificate.to_json())), "it").fault_coverage == known
+    unknown = dataclasses.replace(certificate, fault_coverage=coverage())
+    assert "struck by every" not in certificate_text(unknown) + render_html(unknown)
+    assert faults.thorough(None) == ""
 
 
 def test_the_page_shows_it_and_escapes_it() -> None:

@@ -23,6 +23,7 @@ from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Reopen, Workload
 from harness.inject import calls as failing
 from harness.inject.calls import CallFault, CallLasting, CallWay, Seen
+from harness.inject.pairs import CallPair, Reached
 from harness.judge.choices import Answer, Settled, explain, of_key
 from harness.judge.classify import Violation
 from harness.judge.failing import Ledger, judge_shown, promise_without_crash, worse
@@ -30,10 +31,12 @@ from harness.record import kernel
 from harness.record.callsite import CallSites, call_site
 from harness.record.kernel import Call, exists
 from harness.record.scan import scan
+from harness.run.containment import CAN_FORK
 from harness.run.descriptors import close_leaked, descriptors
+from harness.run.live.aftermath import Aftermath, LocksHeld, Taken, forked, no_waiting, reads_outside
 from harness.run.live.bench import Bench, Client
 from harness.run.live.damage import probes
-from harness.run.live.values import Exhibit, Struck, Trial
+from harness.run.live.values import Applicable, Exhibit, Struck, Trial
 from harness.run.recovering import StoreFailed, TolerantModel, is_built_in
 
 _PROBES = 3
@@ -54,21 +57,23 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A call that was struck, while the client was in this operation."""
+    """A call that was struck, while the client was in this operation; by which fault, in a word."""
 
     site: CallSite | None
     call: str
     operation: int
+    word: str = ""
 
 
 class Injector:
     """A gate that strikes one call of the store, or that one and those like it after it.
 
-    Only calls on the store's directory, and on files in it, count: never Python's own. Without a fault it only lists
-    what it sees.
+    Only calls on the store's directory, and on files in it, count, and what the store itself reads elsewhere: never
+    Python's own. Without a fault it only lists what it sees. `after` hears of the calls that come after the one that
+    was struck, and may have another one struck.
     """
 
-    def __init__(self, directory: str, fault: CallFault | None = None) -> None:
+    def __init__(self, directory: str, fault: CallFault | None = None, after: Aftermath | None = None) -> None:
         self._roots = tuple({os.path.abspath(directory), os.path.realpath(directory)})
         self._inside = tuple(root + os.sep for root in self._roots)
         self.fault = fault
@@ -76,22 +81,27 @@ class Injector:
         self.fired: list[Fired] = []
         self.operation = -1
         self._counts: dict[str, int] = {}
+        self._after = after
         self._first: Seen | None = None
-        self._rest_fails = False
+        self._rest: CallFault | None = None
+        self._locks = LocksHeld()
+        self._taken = Taken()
         self._steps_left = -1
         self._lifted = False
         self._sites = CallSites()
 
     def __call__(self, call: Call, make: Callable[..., Any]) -> Any:
         path = call.path()
-        if not (path.startswith(self._inside) or path in self._roots):
+        if not (path.startswith(self._inside) or path in self._roots) and not reads_outside(call, path):
             return make()
-        seen = Seen(call.name, call.group, _creates(call), call.size_bytes, "")
+        seen = Seen(call.name, call.group, _creates(call), call.size_bytes, "", self._locks.is_tried(call))
+        if call.group in (kernel.LOCK, kernel.CLOSE):
+            make = partial(self._locks.make, call, make)
         if self.fault is None and not self._lifted:
-            self.seen.append(dataclasses.replace(seen, site=str(self._site())))
-        elif self.fault is not None and self._strikes(seen):
-            return self._strike(self.fault, seen, call, make)
-        return make()
+            self.seen.append(dataclasses.replace(seen, site=str(self._site()), locked=self._locks.held))
+            return make()
+        fault = self._striking(seen)
+        return make() if fault is None else self._strike(fault, seen, call, make)
 
     def step_ended(self) -> None:
         """The client has ended a step: a fault that stays for a while ends with the second one after it struck."""
@@ -113,33 +123,54 @@ class Injector:
         finally:
             self._lifted = before
 
-    def _strikes(self, seen: Seen) -> bool:
+    def _striking(self, seen: Seen) -> CallFault | None:
+        """The fault that strikes this call, if one does."""
         if self._lifted or self.fault is None:
-            return False
+            return None
         if self._first is None:
             count = self._counts[seen.name] = self._counts.get(seen.name, 0) + 1
-            return seen.name == self.fault.name and count == self.fault.number
-        if self._rest_fails and seen.group == kernel.WRITE:
-            return True
-        match self.fault.lasting:
+            return self.fault if seen.name == self.fault.name and count == self.fault.number else None
+        if self._rest is not None and seen.group == kernel.WRITE:
+            return self._rest
+        if self._lasts(self.fault, self._first, seen):
+            return self.fault
+        return None if self._after is None else self._after.meets(seen, self._site, len(self.fired))
+
+    def _lasts(self, fault: CallFault, first: Seen, seen: Seen) -> bool:
+        match fault.lasting:
             case CallLasting.ONCE:
                 return False
             case CallLasting.A_WHILE if self._steps_left == 0:
                 return False
-        return failing.strikes_too(self.fault, seen, self._first)
+            case CallLasting.HELD if seen.tries and self._taken.is_over():
+                return False
+        return failing.strikes_too(fault, seen, first)
 
     def _strike(self, fault: CallFault, seen: Seen, call: Call, make: Callable[..., Any]) -> Any:
-        shortens = fault.way is CallWay.SHORT or (fault.way is CallWay.SHORT_THEN_FULL and not self._rest_fails)
+        resting = fault is self._rest
+        shortens = fault.way is CallWay.SHORT or (fault.way is CallWay.SHORT_THEN_FULL and not resting)
         if shortens and seen.size_bytes < 2:
             return make()  # nothing to cut short
-        self._rest_fails = fault.way is CallWay.SHORT_THEN_FULL and shortens
+        self._rest = fault if fault.way is CallWay.SHORT_THEN_FULL and shortens else None
         self._first = self._first or seen
-        self.fired.append(Fired(self._site(), call.name.removeprefix("file_"), self.operation))
+        self.fired.append(Fired(self._site(), call.name.removeprefix("file_"), self.operation, fault.word))
+        if fault.way is CallWay.FORKED:
+            self._fork()
+            return make()
         if shortens:
             return make(seen.size_bytes // 2)
         if fault.way is CallWay.DONE:
             make()
         raise failing.os_error(fault.error, call.paths[0] if call.paths else "")
+
+    def _fork(self) -> None:
+        """What the store wants done in every child is done, and struck, in one; what follows here is not."""
+        known, after = len(self.fired), self._after
+        told = forked(lambda: (self.fired[known:], after))
+        if told is not None and after is not None:
+            struck, theirs = told
+            self.fired.extend(struck)
+            after.end(theirs)
 
     def _site(self) -> CallSite | None:
         return self._sites.resolve(*call_site(3))
@@ -269,7 +300,7 @@ class Session:
 class CallsEngine:
     """Strikes the calls of one workload, one after another."""
 
-    fault_types: tuple[type, ...] = (CallFault, CallWay, CallLasting)
+    fault_types: tuple[type, ...] = (CallFault, CallWay, CallLasting, CallPair)
 
     def __init__(self, bench: Bench, workload: Workload, claim: str, promise: str) -> None:
         self.bench = bench
@@ -280,12 +311,14 @@ class CallsEngine:
         self.steps = (*workload.steps, Look(), during[0], Reopen(), Look(), during[1])
         self.last = (during[2], Look())
         self.known: dict[CallFault, Trial] = {}
+        self.reached = Reached()
 
     def rehearse(self) -> str:
         """Run the script without any fault; why nothing can be tried, or nothing."""
         gate = Injector(str(self.bench.directory))
         session = self._session(gate)
         self.calls = gate.seen
+        self.reached.rehearsed(gate.seen)
         self.count = len(session.client.operations)
         errors = [*session.client.elsewhere, *session.client.errors.values()]
         if errors:
@@ -300,11 +333,37 @@ class CallsEngine:
     def faults(self) -> Iterator[CallFault]:
         return failing.faults(self.calls)
 
-    def attempt(self, fault: CallFault) -> Trial:
+    def afterwards(self) -> Iterator[CallFault | CallPair]:
+        """What is tried when single failures have been: forks, and calls that only an earlier failure leads to."""
+        if CAN_FORK:
+            yield from failing.forks(self.calls)
+        # Forks have been tried by now, because the explorer takes one after the other.
+        yield from self.reached.pairs()
+
+    def applicable(self) -> set[Applicable]:
+        """Which faults apply to which calls, of all that were seen: file, line, function, call, fault in a word."""
+        found: set[Applicable] = set()
+        for call in (*self.calls, *self.reached.calls):
+            site = _site_of(call.site)
+            if site is not None:
+                place = (site.file, site.line, site.function, call.name.removeprefix("file_"))
+                found.update((*place, word) for word in failing.words(call))
+        return found
+
+    def attempt(self, fault: CallFault | CallPair) -> Trial:
         trial = self._tried(fault)
+        if isinstance(fault, CallPair):
+            return trial if trial.violation is None else self._one_of(fault, trial)
         if trial.violation is None or fault.lasting is CallLasting.ONCE:
             return trial
         return self._simpler(fault, trial)
+
+    def _one_of(self, pair: CallPair, trial: Trial) -> Trial:
+        """The first failure alone, if that does harm too."""
+        if pair.first not in self.known:
+            self.known[pair.first] = self._tried(pair.first)
+        alone = self.known[pair.first]
+        return trial if alone.violation is None else dataclasses.replace(alone, struck=trial.struck, instead=pair.first)
 
     def _simpler(self, fault: CallFault, trial: Trial) -> Trial:
         """A violation by one such call that fails once, if there is one: that tells which call is to blame."""
@@ -322,21 +381,29 @@ class CallsEngine:
                 return dataclasses.replace(self.known[once], struck=trial.struck)
         return dataclasses.replace(simpler[0], struck=trial.struck) if simpler else trial
 
-    def _tried(self, fault: CallFault) -> Trial:
-        gate = Injector(str(self.bench.directory), fault)
-        session = self._session(gate)
-        if not gate.fired:
-            return Trial(0, promise=self.promise)
-        violation, unknown = self._recovered(session)
-        violation = worse(violation, session.violation)
-        if violation is None and fault.lasting is CallLasting.ONCE and self._is_suspicious(session):
-            gate = Injector(str(self.bench.directory), fault)
-            session = self._session(gate, stop=True)
+    def _tried(self, fault: CallFault | CallPair) -> Trial:
+        first = fault.first if isinstance(fault, CallPair) else fault
+        after = Aftermath(fault.then if isinstance(fault, CallPair) else None)
+        gate = Injector(str(self.bench.directory), first, after)
+        with no_waiting(first.way is CallWay.TAKEN):
+            session = self._session(gate)
+            if not gate.fired:
+                return Trial(0, promise=self.promise)
+            if after.then is not None and after.place < 0:
+                return Trial(0, promise=self.promise, idle=f"{fault.describe()}: the second was not met")
             violation, unknown = self._recovered(session)
-        struck = tuple(Struck(fired.site, fired.call, fault.word) for fired in each_site(gate.fired))
+            violation = worse(violation, session.violation)
+            if violation is None and first.lasting is CallLasting.ONCE and self._is_suspicious(session):
+                after = after.again()
+                gate = Injector(str(self.bench.directory), first, after)
+                session = self._session(gate, stop=True)
+                violation, unknown = self._recovered(session)
+        struck = tuple(Struck(fired.site, fired.call, fired.word) for fired in each_site(gate.fired))
         if violation is None:
+            if after.then is None:
+                self.reached.after(first, str(gate.fired[0].site), after.found)
             return Trial(len(gate.fired), struck=struck, promise=self.promise, unknown=unknown)
-        fired = blamed(session, violation)
+        fired = blamed(session, violation) if after.then is None else gate.fired[after.place]
         exhibit = self._exhibit(fault, session.client.lines, violation)
         return Trial(len(gate.fired), violation, fired.site, exhibit, struck, self.promise)
 
@@ -351,9 +418,10 @@ class CallsEngine:
             return True
         return judge_shown(session.model, session.then, shown) is not None
 
-    def ended(self, fault: CallFault, violation: Violation) -> Trial:
-        site = _place_of(self.calls, fault)
-        struck = (Struck(site, fault.name.removeprefix("file_"), fault.word),)
+    def ended(self, fault: CallFault | CallPair, violation: Violation) -> Trial:
+        last = fault.then if isinstance(fault, CallPair) else fault
+        site = _site_of(fault.site) if isinstance(fault, CallPair) else _place_of(self.calls, fault)
+        struck = (Struck(site, last.name.removeprefix("file_"), last.word),)
         return Trial(1, violation, site, self._exhibit(fault, [], violation), struck, self.promise)
 
     def _session(self, gate: Injector, *, stop: bool = False) -> Session:
@@ -378,7 +446,7 @@ class CallsEngine:
             return None, "more operations failed than the possible states of this model can be followed for"
         return judge_shown(session.model, session.ledger, recovery.recovered, oracle.answer), ""
 
-    def _exhibit(self, fault: CallFault, lines: list[str], violation: Violation) -> Exhibit:
+    def _exhibit(self, fault: CallFault | CallPair, lines: list[str], violation: Violation) -> Exhibit:
         return self._told(fault.describe(), lines, violation)
 
     def _told(self, sentence: str, lines: list[str], violation: Violation) -> Exhibit:
@@ -421,7 +489,7 @@ def _examples(adapter: Any, seed: int) -> tuple[Any, ...]:
 
 def each_site(fired: list[Fired]) -> Iterator[Fired]:
     """Each place once: a fault that stays strikes the same ones over and over."""
-    yield from {(str(item.site), item.call): item for item in fired}.values()
+    yield from {(str(item.site), item.call, item.word): item for item in fired}.values()
 
 
 def blamed(session: Session, violation: Violation) -> Fired:
@@ -435,6 +503,11 @@ def _place_of(calls: list[Seen], fault: CallFault) -> CallSite | None:
     named = [call for call in calls if call.name == fault.name]
     if len(named) < fault.number:
         return None
-    file, _, rest = named[fault.number - 1].site.rpartition(":")
+    return _site_of(named[fault.number - 1].site)
+
+
+def _site_of(text: str) -> CallSite | None:
+    """The place that `text` was made of."""
+    file, _, rest = text.rpartition(":")
     line, _, function = rest.partition(" in ")
     return CallSite(file, int(line), function) if file else None

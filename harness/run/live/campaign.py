@@ -20,7 +20,7 @@ from harness.inject.nemesis import Schedule
 from harness.run.campaign import Campaign, Progress
 from harness.run.containment import CAN_FORK
 from harness.run.live.engines import ENGINES, EngineKind
-from harness.run.live.values import LiveFound, StruckKey, TrialsJob, Tried
+from harness.run.live.values import Applicable, LiveFound, StruckKey, TrialsJob, Tried
 from harness.run.options import LiveExtent, Options
 
 #: What a survey tries, the strongest promise first.
@@ -203,6 +203,10 @@ class LiveFaults:
             for tried in series.tried:
                 total.update(tried.struck)
         return total
+
+    def applicable(self) -> set[Applicable]:
+        """Which faults apply to which calls, as far as an engine knows that."""
+        return {item for series in self.series for tried in series.tried for item in tried.applicable}
 
 
 def extra_for(kind: EngineKind, options: Options) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class EngineKind:
     what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
     whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
     `scheduled`: its faults are schedules, and a user may give them.
+    `follows`: when its faults have been tried it has more, which it learnt of meanwhile (`afterwards`), and knows which
+    apply to each call (`applicable`).
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -76,12 +78,13 @@ class EngineKind:
     essential: bool = False
     compound: bool = False
     scheduled: bool = False
+    follows: bool = False
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True, essential=True),
     "failing-calls": EngineKind(
-        CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True, cost=2, essential=True
+        CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True, cost=2, essential=True, follows=True
     ),
     "failing-syncs": EngineKind(
         SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True

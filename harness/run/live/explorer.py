@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,14 @@ from harness.run.recovering import Board
 #: Trials that may end a worker before the rest of a job is left out.
 INTERRUPTIONS_IN_ALL = 4
 _UNKNOWN_KEPT = 3
+#: What may be learnt of while faults are tried gets this part of their budget, and what they leave.
+_AFTERWARDS = 8
 
 
 class TrialExplorer:
     """Runs one job in one directory."""
 
-    def __init__(
-        self, adapter: Any, directory: Path, materializer: Materializer, board: Board, job: TrialsJob
-    ) -> None:
+    def __init__(self, adapter: Any, directory: Path, materializer: Materializer, board: Board, job: TrialsJob) -> None:
         self.job = job
         self.bench = Bench(adapter, directory, materializer, board, job.seed, extra=job.extra)
         self.kind = ENGINES[job.engine]
@@ -48,13 +50,27 @@ class TrialExplorer:
         faults = list(engine.faults()) if self.job.only is None else [self.job.only]
         self.tried.planned = len(faults)
         chosen = faults[: self.left] if self.kind.ordered else _spread(faults, self.left)
-        for unit, fault in enumerate(chosen, 1):
+        units = itertools.count(1)
+        self.tried.exhausted = self._each(engine, chosen, units) and len(chosen) == len(faults)
+        if self.kind.follows and self.job.only is None:
+            self.left += -(-self.job.most // self.kind.cost // _AFTERWARDS)
+            more = self._counted(engine.afterwards())
+            self.tried.exhausted = self._each(engine, more, units) and self.tried.exhausted
+            self.tried.applicable = engine.applicable()
+
+    def _counted(self, faults: Iterable[Any]) -> Iterator[Any]:
+        for fault in faults:
+            self.tried.planned += 1
+            yield fault
+
+    def _each(self, engine: Any, faults: Iterable[Any], units: Iterator[int]) -> bool:
+        """Try all of them; whether that was done before the job was over."""
+        for fault in faults:
             if self._is_over():
-                self.tried.exhausted = False
-                return
-            self.bench.unit = unit
+                return False
+            unit = self.bench.unit = next(units)
             self._note(fault, self._trial(engine, fault, unit))
-        self.tried.exhausted = self.tried.trials >= len(faults)
+        return True
 
     def _is_over(self) -> bool:
         late = time.perf_counter() - self.started > self.job.seconds

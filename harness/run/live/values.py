@@ -106,6 +106,8 @@ class LiveFound:
         return (self.trial.violation.kind, str(self.trial.site))
 
 
+#: A fault that applies to a call: file, line, function, call, fault in a word.
+Applicable = tuple[str, int, str, str, str]
 #: Where a fault struck and what came of it: file, line, function, call, fault, "held" or "broke".
 StruckKey = tuple[str, int, str, str, str, str]
 
@@ -114,7 +116,8 @@ StruckKey = tuple[str, int, str, str, str, str]
 class Tried:
     """What came of a job. `planned` counts the faults there are, `trials` those that were tried, `idle` those
     that never struck, `idle_because` why the first of them did not. `silent` are schedules of the user's that never
-    struck, with the reason. `cycles` are the fewest of a trial that has any."""
+    struck, with the reason. `cycles` are the fewest of a trial that has any. `applicable` are faults that apply
+    to the calls that were seen, whether or not they struck."""
 
     name: str
     planned: int = 0
@@ -125,6 +128,7 @@ class Tried:
     exhausted: bool = True
     found: list[LiveFound] = field(default_factory=list)
     struck: Counter[StruckKey] = field(default_factory=Counter)
+    applicable: set[Applicable] = field(default_factory=set)
     unknown: list[str] = field(default_factory=list)
     refused: str = ""
     idle_because: str = ""

@@ -109,7 +109,7 @@ def test_faults_tell_what_they_do() -> None:
     lasting = CallFault("write", 1, "EIO", lasting=CallLasting.FROM_THEN_ON)
     assert lasting.describe().endswith("from then on")
     words = {CallFault("write", 1, "EIO", way).word for way in CallWay}
-    assert words == {"EIO", "EIO after effect", "short write", "short write, then EIO"}
+    assert words == {"EIO", "EIO after effect", "short write", "short write, then EIO", "lock taken", "fork"}
 
 
 def test_the_exception_is_the_one_that_python_raises() -> None:

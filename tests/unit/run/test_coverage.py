@@ -77,6 +77,43 @@ def test_what_is_no_python_has_no_sites() -> None:
     assert names("def (") == []
 
 
+HERE = "/nowhere/store.py"
+KNOWN = (HERE, 7, "save", "write", "EIO"), (HERE, 7, "save", "write", "short write")
+
+
+def test_a_site_misses_what_applies_and_did_not_strike() -> None:
+    struck = Counter({(HERE, 7, "save", "write", "EIO", "held"): 3})
+    found = fault_coverage(struck, (), (), Anywhere, KNOWN)
+    assert [site.missed for site in found.sites] == [("short write",)]
+    assert (found.call_sites, found.struck_by_all) == (1, 0)
+    struck[HERE, 7, "save", "write", "short write", "broke"] = 1
+    found = fault_coverage(struck, (), (), Anywhere, KNOWN)
+    assert [site.missed for site in found.sites] == [()]
+    assert (found.call_sites, found.struck_by_all) == (1, 1)
+
+
+def test_of_a_line_with_two_calls_each_has_its_own_faults() -> None:
+    struck = Counter({(HERE, 7, "save", "write", "EIO", "held"): 3})
+    both = (*KNOWN[:1], (HERE, 7, "save", "close", "EIO"))
+    assert [site.missed for site in fault_coverage(struck, (), (), Anywhere, both).sites] == [("close: EIO",)]
+
+
+def test_a_site_that_no_failing_call_went_to_misses_them_all() -> None:
+    """Unless nothing applies there: a killed process may have asked for the status of a file."""
+    struck = Counter({(HERE, 8, "load", call, "kill", "held"): 1 for call in ("fstat", "sync")})
+    struck[HERE, 9, "load", "read", "kill", "held"] = 1
+    struck[HERE, 7, "save", "write", "EIO", "held"] = 1
+    found = fault_coverage(struck, (), (), Anywhere, KNOWN[:1])
+    assert {site.site.line: site.missed for site in found.sites} == {7: (), 8: (), 9: ("any failing call",)}
+    assert found.struck_by_all == 2
+
+
+def test_it_is_not_known_what_applies_where_no_calls_were_let_fail() -> None:
+    struck = Counter({(HERE, 9, "load", "read", "kill", "held"): 1})
+    found = fault_coverage(struck, (), (), Anywhere)
+    assert (found.call_sites, found.struck_by_all, found.sites[0].missed) == (1, None, ())
+
+
 def test_functions_are_named_with_their_classes() -> None:
     source = SourceFile("s.py", ("class A:", "    def b(self):", "        open(1)"))
     assert [site.site.function for site, _ in static_sites(source)] == ["A.b"]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
+import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +275,191 @@ class NeverSynced(Documents):
 
     def sync_directory(self, store: Path) -> None:
         return None
+
+
+# --- what only a second failure shows ---------------------------------------------------------------
+
+
+class WedgedByCleaning(Documents):
+    """Removes its temporary file after an error; one that is there when it is opened must be another writer's."""
+
+    name = "wedged by cleaning"
+
+    def open(self, directory: Path) -> Path:
+        if (directory / "new").exists():
+            raise RuntimeError("somebody else is writing")
+        return directory
+
+    def save(self, store: Path, data: bytes) -> None:
+        try:
+            super().save(store, data)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(store / "new")
+            raise
+
+
+class CleanedLater(WedgedByCleaning):
+    """What could not be removed is removed when the store is opened."""
+
+    name = "cleaned later"
+
+    def open(self, directory: Path) -> Path:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory / "new")
+        return directory
+
+
+class LostInBetween(Documents):
+    """If neither the new document nor the old one gets to its place, there is none."""
+
+    name = "lost in between"
+
+    def save(self, store: Path, data: bytes) -> None:
+        (store / "new").write_bytes(data)
+        old = (store / "document").exists()
+        if old:
+            os.rename(store / "document", store / "old")
+        try:
+            os.replace(store / "new", store / "document")
+        except OSError:
+            if old:
+                os.link(store / "old", store / "document")
+            raise
+
+    def load(self, store: Path) -> Any:
+        with contextlib.suppress(FileNotFoundError):
+            return json.loads((store / "document").read_bytes())
+        return None
+
+
+class FoundInBetween(LostInBetween):
+    """The same, but whoever finds no document looks where the old one was put."""
+
+    name = "found in between"
+
+    def load(self, store: Path) -> Any:
+        for name in ("document", "old"):
+            with contextlib.suppress(FileNotFoundError):
+                return json.loads((store / name).read_bytes())
+        return None
+
+
+# --- locks that others have -------------------------------------------------------------------------
+
+
+class Locked(Documents):
+    """Takes a lock for every change, and waits for it as long as it takes."""
+
+    name = "locked"
+
+    def save(self, store: Path, data: bytes) -> None:
+        self.lock = os.open(store / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            while not self.try_lock(self.lock):
+                self.wait()
+            super().save(store, data)
+        finally:
+            os.close(self.lock)
+
+    def try_lock(self, lock: int) -> bool:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait(self) -> None:
+        time.sleep(0.01)
+
+
+class LockedInTime(Locked):
+    """Waits for two seconds, and says so."""
+
+    def wait(self) -> None:
+        time.sleep(2.0)
+        raise TimeoutError(errno.ETIMEDOUT, "the lock was not free in time")
+
+
+class LockedOrLost(Locked):
+    """Does nothing while the lock is taken, and does not say so."""
+
+    def save(self, store: Path, data: bytes) -> None:
+        lock = os.open(store / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if self.try_lock(lock):
+                Documents.save(self, store, data)
+        finally:
+            os.close(lock)
+
+
+# --- children ---------------------------------------------------------------------------------------
+
+
+_living: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class Forgetting(Locked):
+    """A child that is forked lets go of the lock by closing it, and touches nothing else."""
+
+    lock = -1
+
+    def open(self, directory: Path) -> Path:
+        self.directory = directory
+        _living.add(self)
+        return directory
+
+    def save(self, store: Path, data: bytes) -> None:
+        try:
+            super().save(store, data)
+        finally:
+            self.lock = -1
+
+    def in_child(self) -> None:
+        os.close(self.lock)
+
+
+class Meddling(Forgetting):
+    """A child takes what it finds for its own leftovers, and removes it."""
+
+    def in_child(self) -> None:
+        (self.directory / "document").unlink(missing_ok=True)
+
+
+def _in_child() -> None:
+    for store in list(_living):
+        if store.lock >= 0:
+            store.in_child()
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
+# --- files elsewhere --------------------------------------------------------------------------------
+
+
+class Configured(Documents):
+    """The name of the document is that of the program, which the system is asked for."""
+
+    def name_of(self) -> str:
+        return Path("/proc/self/comm").read_text().strip().replace("/", "_")
+
+    def load(self, store: Path) -> Any:
+        try:
+            return json.loads((store / self.name_of()).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def save(self, store: Path, data: bytes) -> None:
+        name = self.name_of()
+        super().save(store, data)
+        os.replace(store / "document", store / name)
+
+
+class Misconfigured(Configured):
+    """Another name where the system does not answer."""
+
+    def name_of(self) -> str:
+        with contextlib.suppress(OSError):
+            return super().name_of()
+        return "default"
