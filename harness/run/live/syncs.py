@@ -268,11 +268,10 @@ def _failed(event: IoEvent, synced: Synced) -> IoEvent:
     return dataclasses.replace(event, effects=tuple(FailedSync(inode, synced.reverted) for inode in inodes))
 
 
-def repaired(trace: Trace, only: int = -1, *, fallen: bool = False) -> Trace:
-    """The same trace with every sync having worked, but for those after which the file fell back; with `fallen` these
-    too.
+def repaired(trace: Trace, only: int = -1) -> Trace:
+    """The same trace with every sync having worked, also those after which the file fell back.
 
-    With `only` just the sync of that event has worked, whatever came of its failure; the others failed as they did.
+    With `only` just the sync of that event has worked; the others failed as they did.
     """
     directories = {number for number, node in trace.base.nodes.items() if node.kind is InodeKind.DIRECTORY}
     events = []
@@ -280,14 +279,14 @@ def repaired(trace: Trace, only: int = -1, *, fallen: bool = False) -> Trace:
         made = (item for item in event.effects if isinstance(item, NewInode))
         directories.update(item.inode for item in made if item.kind is InodeKind.DIRECTORY)
         if only in (-1, place):
-            worked = tuple(_worked(item, directories, fallen=fallen or only >= 0) for item in event.effects)
+            worked = tuple(_worked(item, directories) for item in event.effects)
             event = dataclasses.replace(event, effects=worked)
         events.append(event)
     return dataclasses.replace(trace, events=tuple(events))
 
 
-def _worked(effect: Any, directories: set[int], *, fallen: bool) -> Any:
-    if not isinstance(effect, FailedSync) or (effect.reverted is not None and not fallen):
+def _worked(effect: Any, directories: set[int]) -> Any:
+    if not isinstance(effect, FailedSync):
         return effect
     if effect.inode in directories:
         return SyncDirectory(effect.inode)

@@ -112,7 +112,7 @@ def _telling(
     def states() -> Enumerator:
         return Enumerator(trace, model, seed=seed, limits=_CHOICES, first_event=failure)
 
-    worked = repaired(trace, fallen=True)
+    worked = repaired(trace)
     keys = [(state.event, state.key) for state in states()]
     for number in range(min(len(keys), _LOOKS)):
         place = (choice + number * _STRIDE) % len(keys)
