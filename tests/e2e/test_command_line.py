@@ -531,6 +531,13 @@ def test_several_schedules_run_where_each_belongs_beside_a_scenario_that_is_name
     }
 
 
+def test_a_schedule_alone_leaves_open_no_promise_that_it_is_not_about() -> None:
+    store = spec("Checked", "scheduled.py")
+    assert run("certify", store, *QUICKLY, "--json", "c.json", "--schedule", "clock-back@2-30, kill@8") == 0
+    claims = json.loads(Path("c.json").read_text())["claims"]
+    assert [(item["claim"], item["verdict"]) for item in claims] == [("process_crash", "pass")]
+
+
 @pytest.mark.parametrize(
     ("schedule", "sentence"),
     [
