@@ -1,9 +1,9 @@
 """Two copies of one segment: which bytes are sound, and what has to be written to which copy.
 
-Pure functions over two readers. A place of a segment is its header or one frame; frames carry a checksum over
-their position, so that whichever copy verifies there is right. Where both do and differ, which happens only
-to a frame that was never acknowledged, the first copy is taken. The sound chain ends where neither verifies.
-What stands after it is no business of this module.
+Pure functions over two readers. A place of a segment is its header, its mark, or one frame; each carries a checksum,
+that of a frame over its position, so that whichever copy verifies there is right. Where both frames do and differ,
+which happens only to one that was never acknowledged, the first copy's is taken; of two marks the one that says more.
+The sound chain ends where neither verifies. What stands after it is for the reader of the segment to judge.
 
 A copy is the source of what it alone has, and is written only elsewhere. So a repair in place that is
 interrupted, or torn, can be done again: what it reads from is still as it was.
@@ -14,29 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
 
+from store_under_test.event_store import segment
+from store_under_test.event_store.errors import DamagedError
 from store_under_test.event_store.parity import Read
+from store_under_test.event_store.segment import BLOCK_BYTES, DATA_OFFSET, FRAME_HEADER_BYTES, MARK_OFFSET, Header
 
 #: How much of both copies is compared at once.
 STRIDE_BYTES = 1 << 20
 
-
-class Grammar(Protocol):
-    """How to tell what belongs to a segment."""
-
-    @property
-    def header_bytes(self) -> int:
-        """Where the first frame begins."""
-        ...
-
-    def nonce(self, header: bytes) -> bytes | None:
-        """The nonce of a sound header, `None` if it is damaged."""
-        ...
-
-    def frame_end(self, read: Read, nonce: bytes, offset: int) -> int | None:
-        """Where the frame at `offset` ends, `None` if none verifies there."""
-        ...
+Copies = tuple[Read, Read]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +45,11 @@ class Comparison:
     """The sound chain of two copies: where it ends, and what makes both of them hold it."""
 
     end: int
-    nonce: bytes
+    header: Header
     fixes: tuple[Fix, ...]
 
 
-def same(copies: tuple[Read, Read], length: int) -> bool:
+def same(copies: Copies, length: int) -> bool:
     """Whether the first `length` bytes of both are equal."""
     starts = range(0, length, STRIDE_BYTES)
     return all(_part(copies[0], start, length) == _part(copies[1], start, length) for start in starts)
@@ -72,20 +59,44 @@ def _part(read: Read, start: int, length: int) -> bytes:
     return read(start, min(STRIDE_BYTES, length - start))
 
 
-def compare(copies: tuple[Read, Read], grammar: Grammar) -> Comparison | None:
-    """The longest chain that is in either copy, frame by frame; `None` if neither has a sound header."""
-    headers = [read(0, grammar.header_bytes) for read in copies]
-    sound = {nonce: header for header in reversed(headers) if (nonce := grammar.nonce(header)) is not None}
-    found = [_compared(copies, grammar, nonce, header) for nonce, header in reversed(sound.items())]
+def frame_end(read: Read, header: Header, offset: int) -> int | None:
+    """Where the frame at `offset` ends, its padding included, or `None` if none verifies there."""
+    data = read(offset, FRAME_HEADER_BYTES)
+    found = segment.decode_frame(header.seed, offset, data, 0)
+    if isinstance(found, int) and found > len(data) == FRAME_HEADER_BYTES:
+        data = read(offset, segment.aligned(found))
+        found = segment.decode_frame(header.seed, offset, data, 0)
+    if isinstance(found, int) or any(data[FRAME_HEADER_BYTES + found.payload_bytes :]):
+        return None
+    end = offset + segment.frame_bytes(found.payload_bytes)
+    return end if end == offset + len(data) else None
+
+
+def compare(copies: Copies, path: str) -> Comparison | None:
+    """The longest chain that is in either copy, frame by frame; `None` if neither has a sound header.
+
+    `path` is that of the segment. Raises `ForeignFormatError`.
+    """
+    headers = [header for read in copies if (header := sound_header(read, path)) is not None]
+    found = [_compared(copies, header) for header in dict.fromkeys(headers)]
     return max(found, key=lambda comparison: comparison.end, default=None)
 
 
-def _compared(copies: tuple[Read, Read], grammar: Grammar, nonce: bytes, header: bytes) -> Comparison:
-    """The chain of the frames that carry `nonce`. Holds one frame in memory, and what has to be written."""
+def sound_header(read: Read, path: str) -> Header | None:
+    """The header of a copy of the segment at `path`, or `None` if it is damaged. Raises `ForeignFormatError`."""
+    try:
+        return segment.decode_header(read(0, BLOCK_BYTES), path)
+    except DamagedError:
+        return None
+
+
+def _compared(copies: Copies, header: Header) -> Comparison:
+    """The chain of the frames of this header. Holds one frame in memory, and what has to be written."""
     wrong: list[tuple[int, int, bytes]] = []
     last_right = [-1, -1]
-    end = 0
-    for start, data in chain(((0, header),), _frames(copies, grammar, nonce)):
+    end = DATA_OFFSET
+    before = ((0, header.encoded()), (MARK_OFFSET, _mark(copies, header)))
+    for start, data in chain(before, _frames(copies, header)):
         end = start + len(data)
         for copy in (0, 1):
             if copies[copy](start, len(data)) == data:
@@ -93,13 +104,20 @@ def _compared(copies: tuple[Read, Read], grammar: Grammar, nonce: bytes, header:
             else:
                 wrong.append((copy, start, data))
     fixes = tuple(Fix(copy, start, data, start > last_right[copy]) for copy, start, data in wrong)
-    return Comparison(end, nonce, fixes)
+    return Comparison(end, header, fixes)
 
 
-def _frames(copies: tuple[Read, Read], grammar: Grammar, nonce: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = grammar.header_bytes
+def _mark(copies: Copies, header: Header) -> bytes:
+    """The mark that says more, as a whole block."""
+    end = max(segment.decode_mark(header, read(MARK_OFFSET, BLOCK_BYTES)) for read in copies)
+    mark = segment.encode_mark(header, end) if end > DATA_OFFSET else b""
+    return mark.ljust(BLOCK_BYTES, b"\0")
+
+
+def _frames(copies: Copies, header: Header) -> Iterator[tuple[int, bytes]]:
+    offset = DATA_OFFSET
     while True:
-        ends = [grammar.frame_end(read, nonce, offset) for read in copies]
+        ends = [frame_end(read, header, offset) for read in copies]
         source = 0 if ends[0] is not None else 1
         end = ends[source]
         if end is None:
