@@ -18,9 +18,8 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from store_under_test.event_store import copies, files, mirror, scan, sealed, segment
+from store_under_test.event_store import copies, files, mirror, sealed, segment
 from store_under_test.event_store.errors import DamagedError, SyncFailedError
-from store_under_test.event_store.recovery import SegmentInfo
 
 
 @dataclass(slots=True)
@@ -49,11 +48,10 @@ class ParityGuard:
             if name.endswith(mirror.SUFFIX) and segment.parsed_name(_log_name(name)):
                 mirror.heal(os.path.join(self._directory, _log_name(name)))
 
-    def recovered(self, segments: Iterable[SegmentInfo]) -> None:
-        """After recovery: every sealed segment gets its parity, and nothing stays beside a segment that is gone."""
-        for info in segments:
-            if info.sealed:
-                self._finish(info.path, info.end_offset)
+    def recovered(self, sealed_segments: Iterable[tuple[str, int]]) -> None:
+        """Every sealed segment (path, end) gets its parity, and nothing stays beside a segment that is gone."""
+        for path, end_offset in sealed_segments:
+            self._finish(path, end_offset)
         names = os.listdir(self._directory)
         for name in sorted(names):
             if name.endswith((mirror.SUFFIX, sealed.SUFFIX)) and _log_name(name) not in names:
@@ -66,7 +64,7 @@ class ParityGuard:
     # --- writing -------------------------------------------------------------------------------
 
     def started(self, path: str, header_block: bytes, size: int) -> None:
-        """A new active segment of `size` bytes gets its name after this, if that works. The old one is still written."""
+        """A new active segment of `size` bytes gets its name after this, if that works; the old one may go on."""
         zeros = (bytes(length) for _, length in copies.strides(len(header_block), size))
         target = mirror.path_of(path)
         copies.place(target, (header_block, *zeros))
@@ -125,16 +123,22 @@ class ParityGuard:
         """Parity for a sealed segment, if it has none, and then its mirror is of no more use."""
         twin = mirror.path_of(path)
         try:
-            if not sealed.has_parity(path, end_offset):
+            if sealed.has_parity(path, end_offset) or self._made(path, end_offset):
                 if os.path.exists(twin):
-                    mirror.heal(path)
-                if not sealed.make(path, end_offset):
-                    files.logger.warning("%s is damaged, and there is no parity to restore it from", path)
-                    return
-            if os.path.exists(twin):
-                os.unlink(twin)
+                    os.unlink(twin)
+            else:
+                files.logger.warning("%s is damaged, and what there is of parity does not restore it", path)
         except (OSError, SyncFailedError) as error:
             files.logger.warning("no parity for %s yet: %s", path, error)
+
+    def _made(self, path: str, end_offset: int) -> bool:
+        """Make the parity of a segment, from sound bytes only. False if there are none."""
+        if os.path.exists(mirror.path_of(path)):
+            mirror.heal(path)
+        elif os.path.exists(sealed.path_of(path)):
+            files.logger.warning("the parity of %s is damaged; it is made anew", path)
+            sealed.mend(path)
+        return sealed.make(path, end_offset)
 
 
 def _log_name(name: str) -> str:

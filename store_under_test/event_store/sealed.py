@@ -49,8 +49,13 @@ def is_sound(descriptor: int, header: Header, end_offset: int) -> bool:
 
 
 def has_parity(segment_path: str, end_offset: int) -> bool:
-    """Whether there is a parity file with a sound table that goes up to this end. Its blocks are not looked at."""
-    _, table = table_of(segment_path)
+    """Whether there is a parity file whose first table is sound and goes up to this end. Nothing else is looked at."""
+    try:
+        with opened(path_of(segment_path)) as descriptor:
+            content = files.read_at(descriptor, parity.table_bytes(parity.layout_of(end_offset)), 0)
+    except FileNotFoundError:
+        return False
+    table = parity.decode_table(content, 0)
     return table is not None and table.layout.covered == end_offset
 
 
