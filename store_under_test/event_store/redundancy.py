@@ -13,7 +13,7 @@ from store_under_test.event_store.recovery import SegmentInfo
 
 
 class Redundancy(Protocol):
-    """Paths are those of segments. An `OSError` or a `SyncFailedError` is judged as if a call of the log had raised it."""
+    """Paths are those of segments. An `OSError` or a `SyncFailedError` is judged as one of the log itself."""
 
     def opening(self) -> None:
         """The lock is held, and nothing was read yet."""
