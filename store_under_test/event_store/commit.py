@@ -72,7 +72,7 @@ class Request:
 
 
 class GroupCommit:
-    """The queue. `admit` is called under its lock and may raise; `reject` takes back, newest first; `write` gets a group."""
+    """The queue. `admit` and `reject` are called under its lock; the one may raise, the other gets the newest first."""
 
     def __init__(
         self,

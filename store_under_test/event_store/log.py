@@ -27,7 +27,7 @@ from store_under_test.event_store.errors import (
 from store_under_test.event_store.event import Event
 from store_under_test.event_store.failures import Failure, classify
 from store_under_test.event_store.lease import Patience
-from store_under_test.event_store.reading import Frame, frames_of
+from store_under_test.event_store.reading import Frame, Reader
 from store_under_test.event_store.recovery import Recovered, SegmentInfo, check_directory, recover
 from store_under_test.event_store.redundancy import Redundancy
 from store_under_test.event_store.segment import CONTROL, EVENTS, NONCE_BYTES, Header, Previous
@@ -36,7 +36,7 @@ from store_under_test.event_store.writer import SegmentWriter, Sizes
 MAX_REPAIRS = 1000  # of one opening or one reading
 
 Expected = int | Mapping[str, int] | None
-Watcher = Callable[[list[Event], int, int], None]
+Watcher = Callable[[list[Event], SegmentInfo, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,9 @@ _OK = LogState("ok")
 class Log:
     """Made by `Log.open`. All methods may be called from many threads."""
 
-    def __init__(self, directory: str, descriptor: int, held: lease.Lease, options: Options) -> None:
+    def __init__(
+        self, directory: str, descriptor: int, held: lease.Lease, options: Options, redundancy: Redundancy | None
+    ) -> None:
         self.directory = directory
         self.versions: dict[str, int] = {}  # of each aggregate, those that are queued included; see `restore_versions`
         self.retained_from = 1
@@ -72,7 +74,8 @@ class Log:
         self._descriptor = descriptor
         self._lease = held
         self._options = options
-        self._redundancy: Redundancy | None = None
+        self._redundancy = redundancy
+        self._reader = Reader(self, redundancy)
         self._epoch = 0
         self._process = os.getpid()
         self._state = _OK
@@ -82,7 +85,7 @@ class Log:
         self._was_written = False
         self._sealed: tuple[SegmentInfo, ...] = ()
         self._writer: SegmentWriter
-        self._active = SegmentInfo(1, 0, "", 0, False)  # what readers may see of the last segment
+        self._active = SegmentInfo(1, 0, "", 0, False, b"")  # what readers may see of the last segment
         self._on_durable: list[Watcher] = []
         self._on_sealed: list[Callable[[SegmentInfo], None]] = []
         self._commit = GroupCommit(self._admit, self._write, self._reject)
@@ -106,11 +109,12 @@ class Log:
         except BaseException:
             files.close_quietly(descriptor)
             raise
-        log = cls(path, descriptor, held, options)
-        log._redundancy = redundancy
+        log = cls(path, descriptor, held, options, redundancy)
         try:
             log._start()
         except BaseException:
+            if redundancy is not None:
+                redundancy.close()
             held.release()
             files.close_quietly(descriptor)
             raise
@@ -140,6 +144,8 @@ class Log:
         self._publish()
 
     def _recovered(self) -> Recovered | None:
+        if self._redundancy is not None:
+            self._redundancy.opening()
         for _ in range(MAX_REPAIRS):
             try:
                 return recover(self.directory, self._options.sizes, is_fenced=self._lease.is_fenced)
@@ -154,10 +160,12 @@ class Log:
             self._sealed = found.sealed
             self.last_sequence = found.scan.next_sequence - 1
             self.retained_from = found.scan.retained_from
+            files.sync(self._descriptor, self.directory)
+            if self._redundancy is not None:
+                self._redundancy.recovered(self._sealed)
+                self._redundancy.resumed(self._writer.path)
             if self._lease.is_fenced:
                 self._start_segment(0)
-            else:
-                files.sync(self._descriptor, self.directory)
         except BaseException:
             self._writer.close()
             raise
@@ -168,6 +176,7 @@ class Log:
         if self._state.kind != "failed" and not self._is_lost:
             self._writer.mark()
         self._writer.close()
+        self._reader.close()
         if self._redundancy is not None:
             self._redundancy.close()
         self._lease.release()
@@ -215,7 +224,7 @@ class Log:
         self.versions.update(versions)
 
     def on_durable(self, watcher: Watcher) -> None:
-        """Have `watcher(events, first sequence of the segment, offset of the frame)` called after each fsync.
+        """Have `watcher(events, segment, offset of the frame)` called after each fsync.
 
         By the thread that wrote, before the appends return. If it raises, the log takes no more events.
         """
@@ -306,7 +315,7 @@ class Log:
     def _tell(self, events: list[Event], offset: int) -> None:
         try:
             for watcher in self._on_durable:
-                watcher(events, self._active.first_sequence, offset)
+                watcher(events, self._active, offset)
         except Exception as error:
             # The events are durable and will be acknowledged; whoever keeps an index must build it anew.
             files.logger.exception("a view of the log failed")
@@ -319,18 +328,18 @@ class Log:
             if kind == EVENTS:
                 if self._writer.is_full_for(len(payload)) and self._has_events():
                     self._start_segment(len(payload))
-                self._writer.make_room(len(payload))
+                self._make_room(self._writer.size_for(len(payload)))
             else:
-                self._writer.make_room(len(payload), 0)
+                self._make_room(self._writer.size_for(len(payload), 0))
             self._lease.check()
             offset = self._writer.end_offset
-            frame = self._writer.write(
+            data = self._writer.write(
                 payload, first_sequence=self.last_sequence + 1, count=count, epoch=self._epoch, kind=kind
             )
             self._was_written = True
             self._writer.sync()
             if self._redundancy is not None:
-                self._redundancy.wrote(self._writer.path, offset, frame)
+                self._redundancy.wrote(self._writer.path, offset, data)
             self._lease.check()
         except BaseException as error:
             self._failed(error)
@@ -339,6 +348,12 @@ class Log:
             files.logger.warning("%s takes events again", self.directory)
             self._state = _OK
         return offset
+
+    def _make_room(self, size: int | None) -> None:
+        if size is not None:
+            if self._redundancy is not None:
+                self._redundancy.make_room(self._writer.path, size)
+            self._writer.grow(size)
 
     def _failed(self, error: BaseException) -> None:
         match classify(error, was_written=self._was_written):
@@ -360,10 +375,10 @@ class Log:
         return self._options.random_bytes(NONCE_BYTES)
 
     def _created(self, header: Header, payload_bytes: int) -> SegmentWriter:
-        path = os.path.join(self.directory, header.name)
+        size = writer.first_size(self._options.sizes, payload_bytes)
         if self._redundancy is not None:
-            self._redundancy.started(path, header.encoded())
-        return writer.create(self.directory, self._descriptor, header, self._options.sizes, payload_bytes)
+            self._redundancy.started(os.path.join(self.directory, header.name), header.encoded(), size)
+        return writer.create(self.directory, self._descriptor, header, self._options.sizes, size)
 
     def _start_segment(self, payload_bytes: int) -> None:
         """Put a new segment, with room for a frame, after the last one. Without events, that one is forgotten."""
@@ -378,7 +393,8 @@ class Log:
         if not self._has_events() and before.first_sequence != old.header.first_sequence:
             self._publish()
             return
-        info = SegmentInfo(before.first_sequence, self.last_sequence, old.path, before.end_offset, True)
+        last, nonce = self.last_sequence, old.header.nonce
+        info = SegmentInfo(before.first_sequence, last, old.path, before.end_offset, True, nonce)
         self._sealed = (*self._sealed, info)
         self._publish()
         self._seal(info)
@@ -413,9 +429,10 @@ class Log:
         self._sealed = self._sealed[len(removed) :]
         self._publish()
         for info in removed:
-            files.remove_quietly(info.path)
             if self._redundancy is not None:
                 self._redundancy.removed(info.path)
+            files.remove_quietly(info.path)
+            self._reader.forget(info.path)
         self._retry_at = 0.0  # there may be room now
         return removed
 
@@ -423,8 +440,8 @@ class Log:
         """Let readers see what is durable."""
         current = self._writer
         first = current.header.first_sequence
-        last = self.last_sequence if self.last_sequence >= first else 0
-        self._active = SegmentInfo(first, last, current.path, current.end_offset, False)
+        end, nonce = current.end_offset, current.header.nonce
+        self._active = SegmentInfo(first, self.last_sequence, current.path, end, False, nonce)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -443,11 +460,11 @@ class Log:
         `offset`: where that frame is in its segment, if it is known. Raises `DamagedError`, and
         `CursorExpiredError` if retention has removed the event.
         """
-        return frames_of(self, first_sequence, offset, self._redundancy)
+        return self._reader.frames(first_sequence, offset)
 
-    def frame_at(self, first_sequence: int, offset: int) -> Frame:
-        """The frame at `offset` of the segment that has event `first_sequence`."""
-        return next(self.frames(first_sequence, offset=offset))
+    def frame_at(self, segment: SegmentInfo, offset: int) -> list[Event]:
+        """The events of the frame at `offset` of `segment`. Raises as `frames` does."""
+        return self._reader.frame_at(segment, offset)
 
 
 _CLOSING = object()

@@ -33,13 +33,14 @@ OWN_PREFIXES = ("events-", "snapshot-", "quarantine-", f"{lease.NAME}.")
 
 
 class SegmentInfo(NamedTuple):
-    """A segment of the log. The last one is not sealed; its last sequence is 0 as long as it has no event."""
+    """A segment of the log. The last one is not sealed. Without events, the last sequence is one below the first."""
 
     first_sequence: int
     last_sequence: int
     path: str
     end_offset: int
     sealed: bool
+    nonce: bytes  # of this file alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ def _chain(directory: str, header: Header, retained_from: int) -> tuple[SegmentI
         before = header.previous
         path = os.path.join(directory, Header(b"", before.epoch, before.first_sequence, Previous()).name)
         older = _sealed_header(path, before)
-        chain.append(SegmentInfo(before.first_sequence, header.first_sequence - 1, path, before.end_offset, True))
+        last = header.first_sequence - 1
+        chain.append(SegmentInfo(before.first_sequence, last, path, before.end_offset, True, older.nonce))
         header = older
     return tuple(reversed(chain))
 
@@ -139,7 +141,7 @@ def _finish(descriptor: int, header: Header, path: str, found: Scan, size: int, 
 
 
 def _stale(directory: str, names: Iterable[str], kept: set[str]) -> tuple[str, ...]:
-    """Segments that are not part of the chain but explained: removed by retention, or of a writer that lost its lease."""
+    """Segments outside of the chain that are explained: removed by retention, or of a writer that lost its lease."""
     numbers = {parsed_name(name) for name in kept}
     oldest = min(number for number in numbers if number)
     firsts = {number[0] for number in numbers if number}

@@ -23,6 +23,7 @@ from store_under_test.event_store.segment import (
 )
 
 CHUNK_BYTES = 1 << 20
+FIRST_CHUNK_BYTES = 1 << 16  # whoever wants one frame does not want a megabyte
 
 
 class RawFrame(NamedTuple):
@@ -60,7 +61,7 @@ class Tail:
 
 def raw_frames(descriptor: int, seed: int, start: int, end: int) -> Iterator[RawFrame]:
     """The frames from `start`, up to `end` or the first place where none verifies, whichever comes first."""
-    buffer, base, offset = memoryview(b""), start, start
+    buffer, base, offset, chunk_bytes = memoryview(b""), start, start, FIRST_CHUNK_BYTES
     while offset < end:
         found = decode_frame(seed, offset, buffer, offset - base)
         if isinstance(found, FrameHeader):
@@ -70,7 +71,8 @@ def raw_frames(descriptor: int, seed: int, start: int, end: int) -> Iterator[Raw
             continue
         if found == 0 or offset + found > end:
             return
-        buffer, base = memoryview(read_at(descriptor, min(max(found, CHUNK_BYTES), end - offset), offset)), offset
+        buffer, base = memoryview(read_at(descriptor, min(max(found, chunk_bytes), end - offset), offset)), offset
+        chunk_bytes = min(2 * chunk_bytes, CHUNK_BYTES)
         if len(buffer) < found:
             return
 

@@ -9,7 +9,7 @@ that one: what a writer that lost its lease adds there later is no part of the l
 
 A frame is what one group of appends left. Its checksum covers the nonce of the segment and the offset of the frame,
 so that bytes of another file or place never verify; all zeros never do either. A frame is written after
-the one before it was made durable. So a frame that does not verify is torn if it is the last, and damaged if another follows.
+the one before it was made durable. So one that does not verify is torn if it is the last, and damaged otherwise.
 
 The mark says up to where the segment was durable once. It is written on closing, so that damage to the last frames of
 a closed store is no torn tail. It stays true when frames follow, and a mark that does not verify says nothing.
@@ -54,7 +54,8 @@ _COVERED = struct.Struct("<4sB3xIQIIQ")
 FRAME_HEADER_BYTES = _FRAME.size
 _OFFSET = struct.Struct("<Q")
 
-_NAME = re.compile(r"events-(\d{20})-(\d{10})\.log")
+SUFFIX = ".log"
+_NAME = re.compile(rf"events-(\d{{20}})-(\d{{10}}){re.escape(SUFFIX)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Header:
     @property
     def name(self) -> str:
         """The name of the segment's file."""
-        return f"events-{self.first_sequence:020d}-{self.epoch:010d}.log"
+        return f"events-{self.first_sequence:020d}-{self.epoch:010d}{SUFFIX}"
 
     @property
     def seed(self) -> int:
@@ -145,7 +146,7 @@ class FrameHeader(NamedTuple):
     kind: int
     payload_bytes: int
     first_sequence: int
-    count: int
+    count: int  # type: ignore[assignment]  # nobody counts the fields of a frame
     epoch: int
     reserved: int
     checksum: int
@@ -179,14 +180,14 @@ def decode_frame(seed: int, offset: int, data: bytes | memoryview, position: int
     available = len(data) - position
     if available < FRAME_HEADER_BYTES:
         return FRAME_HEADER_BYTES
-    header = _FRAME.unpack_from(data, position)
-    if header[0] != FRAME_MAGIC:
+    header = FrameHeader._make(_FRAME.unpack_from(data, position))
+    if header.magic != FRAME_MAGIC:
         return 0
-    needed = FRAME_HEADER_BYTES + header[2]
+    needed = FRAME_HEADER_BYTES + header.payload_bytes
     if available < needed:
         return needed
     start = position + FRAME_HEADER_BYTES
     covered = _OFFSET.pack(offset) + data[position : start - _CRC.size]
-    if crc32c(data[start : position + needed], crc32c(covered, seed)) != header[7]:
+    if crc32c(data[start : position + needed], crc32c(covered, seed)) != header.checksum:
         return 0
-    return FrameHeader._make(header)
+    return header

@@ -61,18 +61,21 @@ class SegmentWriter:
         """Whether such a frame would make the segment larger than it should get."""
         return self.end_offset + frame_bytes(payload_bytes) + RESERVE_BYTES > self._sizes.segment_bytes
 
-    def make_room(self, payload_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> None:
-        """Grow the file if such a frame does not fit. On an error nothing is changed."""
+    def size_for(self, payload_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> int | None:
+        """The size to `grow` to if such a frame does not fit; `None` if it does."""
         needed = self.end_offset + frame_bytes(payload_bytes) + reserve_bytes
         if needed <= self._size:
-            return
-        size = max(needed, min(self._size + self._sizes.step_bytes, self._sizes.segment_bytes))
+            return None
+        return max(needed, min(self._size + self._sizes.step_bytes, self._sizes.segment_bytes))
+
+    def grow(self, size: int) -> None:
+        """Make the file larger, by zeros. On an error nothing is changed, unless it is a `SyncFailedError`."""
         files.write_zeros(self._descriptor, self._size, size)
         files.sync(self._descriptor, self.path)
         self._size = size
 
     def write(self, payload: bytes, *, first_sequence: int, count: int, epoch: int, kind: int = EVENTS) -> bytes:
-        """Write a frame after the last one. It counts from the next `sync`; on an error it was not written."""
+        """Write a frame after the last one; what was written. It counts from `sync` on; after an error it does not."""
         offset = self.end_offset
         frame, checksum = encode_frame(
             self._seed, offset, payload, kind=kind, first_sequence=first_sequence, count=count, epoch=epoch
@@ -83,7 +86,7 @@ class SegmentWriter:
         self._dirty_end = offset + len(data)
         files.write_at(self._descriptor, data, offset)
         self._written_end, self._written_checksum = end, checksum
-        return frame
+        return data
 
     def sync(self) -> None:
         """Make the frame that was written durable. Raises `SyncFailedError`; then this object is of no more use."""
@@ -105,17 +108,19 @@ class SegmentWriter:
         files.close_quietly(self._descriptor)
 
 
-def create(
-    directory: str, directory_descriptor: int, header: Header, sizes: Sizes, payload_bytes: int
-) -> SegmentWriter:
-    """A new segment with room for a frame: durable, with its name, when this returns.
+def first_size(sizes: Sizes, payload_bytes: int) -> int:
+    """The size of a new segment with room for a frame."""
+    needed = DATA_OFFSET + frame_bytes(payload_bytes) + RESERVE_BYTES
+    return max(needed, min(DATA_OFFSET + sizes.step_bytes, sizes.segment_bytes))
+
+
+def create(directory: str, directory_descriptor: int, header: Header, sizes: Sizes, size: int) -> SegmentWriter:
+    """A new segment of `size` bytes: durable, with its name, when this returns.
 
     On an error it is not there, unless the error is a `SyncFailedError` or `CreationUnknown`.
     """
     path = os.path.join(directory, header.name)
     temporary = f"{path}.tmp"
-    needed = DATA_OFFSET + frame_bytes(payload_bytes) + RESERVE_BYTES
-    size = max(needed, min(DATA_OFFSET + sizes.step_bytes, sizes.segment_bytes))
     descriptor = files.open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         files.write_at(descriptor, header.encoded(), 0)
