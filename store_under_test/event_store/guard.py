@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from store_under_test.event_store import copies, files, mirror, sealed, segment
 from store_under_test.event_store.errors import DamagedError, SyncFailedError
+from store_under_test.event_store.recovery import SegmentInfo
 
 
 @dataclass(slots=True)
@@ -48,10 +49,11 @@ class ParityGuard:
             if name.endswith(mirror.SUFFIX) and segment.parsed_name(_log_name(name)):
                 mirror.heal(os.path.join(self._directory, _log_name(name)))
 
-    def recovered(self, sealed_segments: Iterable[tuple[str, int]]) -> None:
-        """Every sealed segment (path, end) gets its parity, and nothing stays beside a segment that is gone."""
-        for path, end_offset in sealed_segments:
-            self._finish(path, end_offset)
+    def recovered(self, segments: Iterable[SegmentInfo]) -> None:
+        """Every sealed segment gets its parity, and nothing stays beside a segment that is gone."""
+        for info in segments:
+            if info.sealed:
+                self._finish(info.path, info.end_offset)
         names = os.listdir(self._directory)
         for name in sorted(names):
             if name.endswith((mirror.SUFFIX, sealed.SUFFIX)) and _log_name(name) not in names:
@@ -139,6 +141,18 @@ class ParityGuard:
             files.logger.warning("the parity of %s is damaged; it is made anew", path)
             sealed.mend(path)
         return sealed.make(path, end_offset)
+
+
+def guard_of(directory: str | os.PathLike[str], redundancy: str | None) -> ParityGuard | None:
+    """What keeps the log in `directory` twice: if it is asked for, or a mirror is there.
+
+    A mirror that is not written to would fall behind, and stand in for the segment one day.
+    Raises `ValueError` for another kind of redundancy.
+    """
+    if redundancy not in (None, "parity"):
+        raise ValueError(f'redundancy is "parity" or None, not {redundancy!r}')
+    kept = any(name.endswith(mirror.SUFFIX) for name in os.listdir(directory))
+    return ParityGuard(os.path.abspath(os.fspath(directory))) if kept or redundancy else None
 
 
 def _log_name(name: str) -> str:

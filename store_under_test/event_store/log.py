@@ -30,7 +30,7 @@ from store_under_test.event_store.lease import Patience
 from store_under_test.event_store.reading import Frame, Reader
 from store_under_test.event_store.recovery import Recovered, SegmentInfo, check_directory, recover
 from store_under_test.event_store.redundancy import Redundancy
-from store_under_test.event_store.segment import CONTROL, EVENTS, NONCE_BYTES, Header, Previous
+from store_under_test.event_store.segment import CONTROL, EVENTS, MARK_OFFSET, NONCE_BYTES, Header, Previous
 from store_under_test.event_store.writer import SegmentWriter, Sizes
 
 MAX_REPAIRS = 1000  # of one opening or one reading
@@ -170,11 +170,22 @@ class Log:
             self._writer.close()
             raise
         for path in found.stale:
+            if self._redundancy is not None:
+                self._redundancy.removed(path)
             files.remove_quietly(path)
+
+    def _mark(self) -> None:
+        """Say that the last segment is durable up to its end. Failing to is no loss."""
+        try:
+            mark = self._writer.mark()
+            if mark and self._redundancy is not None:
+                self._redundancy.wrote(self._writer.path, MARK_OFFSET, mark)
+        except Exception as error:
+            files.logger.info("could not mark the end of %s: %s", self._writer.path, error)
 
     def _shut(self) -> None:
         if self._state.kind != "failed" and not self._is_lost:
-            self._writer.mark()
+            self._mark()
         self._writer.close()
         self._reader.close()
         if self._redundancy is not None:

@@ -11,6 +11,7 @@ from typing import Self
 
 from store_under_test.event_store.codec import encode_batch
 from store_under_test.event_store.event import Event, NewEvent
+from store_under_test.event_store.guard import guard_of
 from store_under_test.event_store.log import Expected, Log, LogState, Options
 
 
@@ -30,15 +31,19 @@ class EventStore:
         directory: str | os.PathLike[str],
         options: Options | None = None,
         *,
+        redundancy: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> Self:
         """Open the store in `directory`, which is made if it is not there (its parent must be).
+
+        `redundancy="parity"`: every event is kept twice, or can be restored (guard.py). A log that was opened so once
+        is always.
 
         Raises `LockedError` if another handle is open, `ForeignFormatError` if the directory holds something else,
         `DamagedError` if events are missing or not what was written, or an `OSError`.
         """
         Path(directory).mkdir(exist_ok=True)
-        log = Log.open(directory, options)
+        log = Log.open(directory, options, redundancy=guard_of(directory, redundancy))
         try:
             store = cls(log, now)
             store._replay()

@@ -93,15 +93,14 @@ class SegmentWriter:
         files.sync_data(self._descriptor, self.path)
         self.end_offset, self.checksum = self._written_end, self._written_checksum
 
-    def mark(self) -> None:
-        """Say that the segment is durable up to its end. Failing to is no loss."""
+    def mark(self) -> bytes:
+        """Say that the segment is durable up to its end; what was written at `MARK_OFFSET` to say so."""
         if self.end_offset == DATA_OFFSET:
-            return
-        try:
-            files.write_at(self._descriptor, encode_mark(self.header, self.end_offset), MARK_OFFSET)
-            files.sync_data(self._descriptor, self.path)
-        except Exception as error:
-            files.logger.info("could not mark the end of %s: %s", self.path, error)
+            return b""
+        mark = encode_mark(self.header, self.end_offset)
+        files.write_at(self._descriptor, mark, MARK_OFFSET)
+        files.sync_data(self._descriptor, self.path)
+        return mark
 
     def close(self) -> None:
         """Release the file."""
