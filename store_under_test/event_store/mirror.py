@@ -56,7 +56,7 @@ def heal_inside(path: str) -> bool:
         if comparison is None:
             return False
         pair.keep(comparison)
-        return pair.mend([fix for fix in comparison.fixes if fix.copy == 0 and not fix.tail], 0)
+        return pair.mend([fix for fix in comparison.fixes if fix.copy == 0 and not fix.is_behind], 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Pair:
     def keep(self, comparison: Comparison) -> None:
         """Quarantine what is wrong though more of its own follows: a tail that is missing is no damage."""
         for fix in comparison.fixes:
-            if not fix.tail:
+            if not fix.is_behind:
                 path, held = self.paths[fix.copy], self._held(fix)
                 copies.quarantine(path, fix.start, held)
                 files.logger.warning("%s, bytes %d to %d: damaged; the other copy has them", path, fix.start, fix.end)

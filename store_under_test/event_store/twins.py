@@ -18,7 +18,14 @@ from itertools import chain
 from store_under_test.event_store import segment
 from store_under_test.event_store.errors import DamagedError
 from store_under_test.event_store.parity import Read
-from store_under_test.event_store.segment import BLOCK_BYTES, DATA_OFFSET, FRAME_HEADER_BYTES, MARK_OFFSET, Header
+from store_under_test.event_store.segment import (
+    BLOCK_BYTES,
+    DATA_OFFSET,
+    FRAME_HEADER_BYTES,
+    MARK_OFFSET,
+    FrameHeader,
+    Header,
+)
 
 #: How much of both copies is compared at once.
 STRIDE_BYTES = 1 << 20
@@ -28,12 +35,15 @@ Copies = tuple[Read, Read]
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What copy `copy` (0 or 1) should hold from `start` on. `tail`: nothing of its own chain follows."""
+    """What copy `copy` (0 or 1) should hold from `start` on.
+
+    `is_behind`: it is not damaged but was not written yet, as a crash between the two writes leaves it.
+    """
 
     copy: int
     start: int
     data: bytes
-    tail: bool
+    is_behind: bool
 
     @property
     def end(self) -> int:
@@ -59,17 +69,16 @@ def _part(read: Read, start: int, length: int) -> bytes:
     return read(start, min(STRIDE_BYTES, length - start))
 
 
-def frame_end(read: Read, header: Header, offset: int) -> int | None:
-    """Where the frame at `offset` ends, its padding included, or `None` if none verifies there."""
+def frame_at(read: Read, header: Header, offset: int) -> tuple[FrameHeader, bytes] | None:
+    """The frame at `offset` and its bytes with the zeros that fill it up, or `None` if none verifies there."""
     data = read(offset, FRAME_HEADER_BYTES)
     found = segment.decode_frame(header.seed, offset, data, 0)
     if isinstance(found, int) and found > len(data) == FRAME_HEADER_BYTES:
-        data = read(offset, segment.aligned(found))
+        data = read(offset, found)
         found = segment.decode_frame(header.seed, offset, data, 0)
-    if isinstance(found, int) or any(data[FRAME_HEADER_BYTES + found.payload_bytes :]):
+    if isinstance(found, int):
         return None
-    end = offset + segment.frame_bytes(found.payload_bytes)
-    return end if end == offset + len(data) else None
+    return found, data.ljust(segment.frame_bytes(found.payload_bytes), b"\0")
 
 
 def compare(copies: Copies, path: str) -> Comparison | None:
@@ -92,7 +101,7 @@ def sound_header(read: Read, path: str) -> Header | None:
 
 def _compared(copies: Copies, header: Header) -> Comparison:
     """The chain of the frames of this header. Holds one frame in memory, and what has to be written."""
-    wrong: list[tuple[int, int, bytes]] = []
+    wrong: list[tuple[int, int, bytes, bool]] = []
     last_right = [-1, -1]
     end = DATA_OFFSET
     before = ((0, header.encoded()), (MARK_OFFSET, _mark(copies, header)))
@@ -102,14 +111,26 @@ def _compared(copies: Copies, header: Header) -> Comparison:
             if copies[copy](start, len(data)) == data:
                 last_right[copy] = start
             else:
-                wrong.append((copy, start, data))
-    fixes = tuple(Fix(copy, start, data, start > last_right[copy]) for copy, start, data in wrong)
+                is_old = start == MARK_OFFSET and _is_mark(copies[copy], header)
+                wrong.append((copy, start, data, is_old))
+    # A frame is written when the one before it is durable: what is wrong before one that is right was right once.
+    fixes = tuple(Fix(copy, start, data, is_old or start > last_right[copy]) for copy, start, data, is_old in wrong)
     return Comparison(end, header, fixes)
 
 
 def _mark(copies: Copies, header: Header) -> bytes:
     """The mark that says more, as a whole block."""
-    end = max(segment.decode_mark(header, read(MARK_OFFSET, BLOCK_BYTES)) for read in copies)
+    return mark_of(header, max(segment.decode_mark(header, read(MARK_OFFSET, BLOCK_BYTES)) for read in copies))
+
+
+def _is_mark(read: Read, header: Header) -> bool:
+    """Whether there is a mark, or none yet, and nothing else."""
+    block = read(MARK_OFFSET, BLOCK_BYTES)
+    return block == mark_of(header, segment.decode_mark(header, block))
+
+
+def mark_of(header: Header, end: int) -> bytes:
+    """The block of a mark that says `end`; zeros if it says nothing."""
     mark = segment.encode_mark(header, end) if end > DATA_OFFSET else b""
     return mark.ljust(BLOCK_BYTES, b"\0")
 
@@ -117,10 +138,8 @@ def _mark(copies: Copies, header: Header) -> bytes:
 def _frames(copies: Copies, header: Header) -> Iterator[tuple[int, bytes]]:
     offset = DATA_OFFSET
     while True:
-        ends = [frame_end(read, header, offset) for read in copies]
-        source = 0 if ends[0] is not None else 1
-        end = ends[source]
-        if end is None:
+        found = frame_at(copies[0], header, offset) or frame_at(copies[1], header, offset)
+        if found is None:
             return
-        yield offset, copies[source](offset, end - offset)
-        offset = end
+        yield offset, found[1]
+        offset += len(found[1])
