@@ -1,67 +1,72 @@
-"""What the tests of redundancy and of damage share: small logs with several segments, and what they hold."""
+"""What the tests of redundancy and of damage share: small logs of several segments, and what they hold."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from store_under_test.event_store.codec import encode_batch
-from store_under_test.event_store.event import NewEvent
-from store_under_test.event_store.guard import ParityGuard
-from store_under_test.event_store.log import Log, Options
-from store_under_test.event_store.writer import Sizes
+from store_under_test.event_store import EventStore, NewEvent, Options, Patience, Sizes
 
-#: Three blocks of frames at most, and they come one at a time.
-SIZES = Sizes(segment_bytes=5 * 4096, step_bytes=4096)
+#: Two blocks of a segment are no room for events; one, or two after it has grown, are.
+OPTIONS = Options(sizes=Sizes(segment_bytes=4 * 4096, step_bytes=4096), patience=Patience(timeout_s=0), probe_s=0)
+#: Fills a block more than half: two do not fit into one.
+LONG = "x" * 2500
 
 
-def open_log(directory: Path, *, guarded: bool = True) -> Log:
-    """A log in small pieces; the nonces are those of a counter, so that two logs alike are alike byte for byte."""
-    numbers = iter(range(1, 256))
-    options = Options(SIZES, random_bytes=lambda length: bytes([next(numbers)]) * length)
-    return Log.open(directory, options, redundancy=ParityGuard(str(directory)) if guarded else None)
+def opened(directory: Path, redundancy: str | None = "parity") -> EventStore:
+    return EventStore.open(directory, OPTIONS, redundancy=redundancy)
 
 
-def append(log: Log, *texts: str) -> None:
-    """One batch: an event for each text."""
-    log.append(encode_batch([NewEvent("t", "a", text, id=text, timestamp=1.0) for text in texts], lambda: 1.0))
+def append(store: EventStore, *texts: str) -> None:
+    """One batch with an event for each text."""
+    store.append_batch([NewEvent("t", "a", text, id="i", timestamp=1.0) for text in texts])
 
 
-def write(directory: Path, texts: Sequence[str], *, guarded: bool = True) -> None:
-    """A log with an event for each text, one frame each, closed."""
-    log = open_log(directory, guarded=guarded)
-    for text in texts:
-        append(log, text)
-    log.close()
+def texts_of(store: EventStore) -> list[str]:
+    return [event.payload for event in store.read(store.log.retained_from)]
 
 
-def texts_of(log: Log) -> list[str]:
-    return [event.payload for frame in log.frames() for event in frame.events]
+def write(directory: Path, texts: Iterable[str], redundancy: str | None = "parity") -> None:
+    """A closed log with an event for each text, in a frame of its own; "|" begins a new segment."""
+    with opened(directory, redundancy) as store:
+        for text in texts:
+            if text == "|":
+                store.compact()
+            else:
+                append(store, text)
 
 
-def read(directory: Path, *, guarded: bool = True) -> list[str]:
-    """What a new opening reads; it is closed again whatever happens."""
-    log = open_log(directory, guarded=guarded)
-    try:
-        return texts_of(log)
-    finally:
-        log.close()
+def read(directory: Path, redundancy: str | None = "parity") -> list[str]:
+    """What a new opening reads."""
+    with opened(directory, redundancy) as store:
+        return texts_of(store)
 
 
 def contents(directory: Path) -> dict[str, bytes]:
     """Every file but the lease, by name."""
-    return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.startswith("lease")}
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.name != "lease"}
 
 
 def put(directory: Path, files: dict[str, bytes]) -> None:
-    """Make the directory hold these files, and no others."""
-    for path in directory.iterdir():
-        path.unlink()
+    """Make the directory hold these files besides the lease, and no others."""
+    for name in os.listdir(directory):
+        if name not in files and name != "lease":
+            os.unlink(directory / name)
     for name, content in files.items():
         (directory / name).write_bytes(content)
 
 
-def paths_of(log: Log) -> list[str]:
-    """The names of the segments, oldest first."""
-    return [os.path.basename(info.path) for info in log.segments()]
+def names(directory: Path, suffix: str) -> list[str]:
+    """The names of the files with this suffix, without it."""
+    return sorted(path.stem for path in directory.iterdir() if path.suffix == suffix)
+
+
+def flipped(content: bytes, place: int, bits: int = 1) -> bytes:
+    changed = bytearray(content)
+    changed[place] ^= bits
+    return bytes(changed)
+
+
+def zeroed(content: bytes, start: int, length: int = 4096) -> bytes:
+    return content[:start] + bytes(len(content[start : start + length])) + content[start + length :]
