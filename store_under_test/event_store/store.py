@@ -13,6 +13,8 @@ from store_under_test.event_store.codec import encode_batch
 from store_under_test.event_store.event import Event, NewEvent
 from store_under_test.event_store.guard import guard_of
 from store_under_test.event_store.log import Expected, Log, LogState, Options
+from store_under_test.event_store.repair import restore
+from store_under_test.event_store.verify import Report, verify
 
 
 class EventStore:
@@ -81,6 +83,16 @@ class EventStore:
     def compact(self) -> None:
         """Maintenance: seal the segment that is being written."""
         self.log.rotate()
+
+    def verify(self) -> Report:
+        """Read everything, and tell what is damaged and which events that costs. Changes nothing."""
+        report: Report = self.log.exclusive(lambda: verify(self.log.directory))
+        return report
+
+    def repair(self) -> Report:
+        """Restore what redundancy can, durably; what is damaged after that. May be interrupted, and done again."""
+        self.log.exclusive(lambda: restore(self.log.directory))
+        return self.verify()
 
     @property
     def last_sequence(self) -> int:
