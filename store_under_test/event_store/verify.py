@@ -175,7 +175,7 @@ class _Segment:
             descriptor = _open(stack, self.path)
             read: Read = _nothing if descriptor is None else reader(descriptor)
             size = 0 if descriptor is None else files.size_of(descriptor)
-            known = self._with_parity(self._with_mirror(stack, read))
+            known = self._with_parity(self._with_mirror(stack, read, size))
             header = sound_header(known, self.path)
             if descriptor is None:
                 self.extents.append((0, self.place.end_offset or 0, "the file is missing"))
@@ -200,7 +200,7 @@ class _Segment:
 
     # --- copies ----------------------------------------------------------------------------
 
-    def _with_mirror(self, stack: ExitStack, read: Read) -> Read:
+    def _with_mirror(self, stack: ExitStack, read: Read, size: int) -> Read:
         """What the segment reads as once its mirror has stood in; reports where the two differ."""
         descriptor = _open(stack, mirror.path_of(self.path))
         if descriptor is None:
@@ -214,7 +214,18 @@ class _Segment:
                 self.extents.append((fix.start, fix.end, _place(fix.start)))
             else:
                 self._note_beside(mirror.SUFFIX, fix.start, fix.end, _place(fix.start), restorable=True)
+        if self.place.following is None:
+            self._end_of_mirror(reader(descriptor), comparison, files.size_of(descriptor), size)
         return _overlaid(read, _pieces(comparison))
+
+    def _end_of_mirror(self, read: Read, comparison: Comparison, mirror_bytes: int, segment_bytes: int) -> None:
+        """What stands in the mirror after the last event that is sound in either, and how much room there is."""
+        _, frame = _next_frame(read, comparison.header, comparison.end, mirror_bytes)
+        what = "after the last event" if frame is None else "events"
+        for first, last in _dirty(read, comparison.end, mirror_bytes):
+            self._note_beside(mirror.SUFFIX, first, last, what, restorable=frame is None)
+        if mirror_bytes < segment_bytes:
+            self._note_beside(mirror.SUFFIX, mirror_bytes, segment_bytes, "the file was cut", restorable=True)
 
     def _with_parity(self, read: Read) -> Read:
         """What the segment reads as once its parity has restored what it can; reports what it had to."""
@@ -280,16 +291,9 @@ class _Segment:
         elif offset < marked:
             self._damaged(offset, marked, "events that were durable")
             self._lose(following, None)
-        else:
-            self._rest(known, offset, limit)
-
-    def _rest(self, known: Read, offset: int, limit: int) -> None:
-        """After the last event of the active segment: an interrupted write, which opening cuts off, or damage."""
-        for start, length in copies.strides(offset, limit):
-            rest = known(start, length)
-            if any(rest):
-                first = start + len(rest) - len(rest.lstrip(b"\0"))
-                self._damaged(first, start + len(rest.rstrip(b"\0")), "after the last event")
+        else:  # an interrupted write, which opening cuts off, or damage
+            for first, last in _dirty(known, offset, limit):
+                self._damaged(first, last, "after the last event")
 
 
 def _open(stack: ExitStack, path: str) -> int | None:
@@ -327,6 +331,14 @@ def _overlaid(read: Read, pieces: list[tuple[int, bytes]]) -> Read:
         return bytes(data)
 
     return overlaid
+
+
+def _dirty(read: Read, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """What is not zero from `start` to `end`."""
+    for base, length in copies.strides(start, end):
+        rest = read(base, length)
+        if any(rest):
+            yield base + len(rest) - len(rest.lstrip(b"\0")), base + len(rest.rstrip(b"\0"))
 
 
 def _next_frame(read: Read, header: Header, start: int, end: int) -> tuple[int, tuple[FrameHeader, bytes] | None]:
