@@ -53,9 +53,7 @@ def run(size: Size) -> tuple[Table, ...]:
         Column("distinct / reopening", ".2f"),
     )
     rows = tuple(row for subject in size.subjects for row in _rows(subject, size))
-    notes = (
-        "reopening: open, snapshot and close of the bare store, measured in turns with the enumeration.",
-    )
+    notes = ("reopening: open, snapshot and close of the bare store, measured in turns with the enumeration.",)
     return (Table("enumeration", "Enumerating crash states", columns, rows, notes),)
 
 

@@ -106,9 +106,7 @@ def _measure(subject: Subject, size: Size) -> Measured:
     return Measured(subject, size, tuple(turns))
 
 
-def _turn(
-    run_: Campaign, jobs: list[ExploreJob], recoveries: list[Recovery], size: Size, number: int
-) -> Turn:
+def _turn(run_: Campaign, jobs: list[ExploreJob], recoveries: list[Recovery], size: Size, number: int) -> Turn:
     folder = run_.directory / f"interpreters-{number}"
     folder.mkdir()
     forked, started = _spread(recoveries, size.forks), _spread(recoveries, size.interpreters)

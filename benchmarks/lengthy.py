@@ -77,9 +77,7 @@ def peak_bytes() -> int:
     """
     status = Path("/proc/self/status")
     if status.is_file():
-        fields: dict[str, Any] = dict(
-            line.split(":", 1) for line in status.read_text().splitlines() if ":" in line
-        )
+        fields: dict[str, Any] = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
         return int(fields["VmHWM"].split()[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -56,9 +56,7 @@ def ratio(upper: float, lower: float) -> float:
 
 def slope(sizes: Sequence[float], times: Sequence[float]) -> float:
     """The slope of time over size, both logarithmic, by least squares: 1 is linear, 2 is quadratic."""
-    points = [
-        (math.log(size), math.log(spent)) for size, spent in zip(sizes, times, strict=True) if spent > 0
-    ]
+    points = [(math.log(size), math.log(spent)) for size, spent in zip(sizes, times, strict=True) if spent > 0]
     if len(points) < 2:
         return math.nan
     return statistics.linear_regression(*zip(*points, strict=True)).slope

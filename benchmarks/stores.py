@@ -154,6 +154,5 @@ SUBJECTS = (RECORD_LOG, METRICS_STORE, WRITE_AHEAD_LOG)
 def steady_steps(count: int) -> tuple[Any, ...]:
     """`count` operations for a key-value store that syncs each and stays small: few keys, compacted often."""
     return tuple(
-        Compact() if number % 32 == 31 else Put(f"k{number % 5}", f"value {number}")
-        for number in range(count)
+        Compact() if number % 32 == 31 else Put(f"k{number % 5}", f"value {number}") for number in range(count)
     )

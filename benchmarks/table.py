@@ -26,10 +26,7 @@ class Table:
 
     def cells(self) -> list[list[str]]:
         """All values as text, row by row."""
-        return [
-            [_cell(value, column) for value, column in zip(row, self.columns, strict=True)]
-            for row in self.rows
-        ]
+        return [[_cell(value, column) for value, column in zip(row, self.columns, strict=True)] for row in self.rows]
 
     def document(self) -> dict[str, Any]:
         """For JSON, which knows no NaN: the values as they were measured, or null."""
