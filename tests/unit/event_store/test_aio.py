@@ -16,6 +16,11 @@ from tests.unit.event_store.core_helpers import SMALL, event, reread
 from tests.unit.event_store.test_commit import WAIT_S, Caller, Gate, queued
 
 
+async def turn() -> None:
+    """Let the tasks that were made run up to their first wait."""
+    await asyncio.sleep(0)
+
+
 async def started(patch: pytest.MonkeyPatch, store: AsyncEventStore) -> tuple[Gate, asyncio.Task[Event]]:
     """A first append that syncs, and waits for the test to let it."""
     gate = Gate(patch)
@@ -31,7 +36,7 @@ def test_tasks_share_an_fsync_and_get_their_own_events(tmp_path: Path, monkeypat
         async with await AsyncEventStore.open(tmp_path, SMALL) as store:
             gate, first = await started(monkeypatch, store)
             rest = [asyncio.create_task(store.append_batch([event(n), event(-n)])) for n in range(20)]
-            await asyncio.sleep(0)
+            await turn()
             queued(store.store, 20)
             gate.opened.release(3)
             assert (await first).sequence == 1
@@ -68,7 +73,7 @@ def test_a_failed_group_fails_each_of_its_tasks(tmp_path: Path, monkeypatch: pyt
             gate, first = await started(monkeypatch, store)
             gate.error = OSError(5, "broken")
             rest = [asyncio.create_task(store.append(event(n))) for n in range(3)]
-            await asyncio.sleep(0)
+            await turn()
             gate.opened.release(1)
             return await asyncio.gather(first, *rest, return_exceptions=True)
 
@@ -85,7 +90,7 @@ def test_a_cancelled_append_happens_all_the_same(tmp_path: Path, monkeypatch: py
             gate, first = await started(monkeypatch, store)
             cancelled = asyncio.create_task(store.append(event("cancelled")))
             other = asyncio.create_task(store.append(event("other")))
-            await asyncio.sleep(0)
+            await turn()
             cancelled.cancel()
             gate.opened.release(4)
             assert (await other).sequence == 3
@@ -106,7 +111,7 @@ def test_threads_and_tasks_share_a_store(tmp_path: Path, monkeypatch: pytest.Mon
             leader = Caller(lambda: front.store.append(event("thread")))
             await asyncio.to_thread(gate.reached.acquire)
             tasks = [asyncio.create_task(front.append(event(n))) for n in range(3)]
-            await asyncio.sleep(0)
+            await turn()
             queued(front.store, 3)
             gate.opened.release(1)
             await asyncio.to_thread(leader.join, WAIT_S)
@@ -133,7 +138,7 @@ def test_a_loop_that_is_gone_does_not_stop_the_writer(
     async def main() -> None:
         fronts.append(await AsyncEventStore.open(tmp_path, SMALL))
         task = asyncio.create_task(fronts[0].append(event("orphan")))
-        await asyncio.sleep(0)
+        await turn()
         task.cancel()
 
     asyncio.run(main())
