@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from store_under_test.event_store import files
 from store_under_test.event_store.codec import encode_batch
 from store_under_test.event_store.event import Event, NewEvent
 from store_under_test.event_store.guard import guard_of
@@ -44,7 +44,7 @@ class EventStore:
         Raises `LockedError` if another handle is open, `ForeignFormatError` if the directory holds something else,
         `DamagedError` if events are missing or not what was written, or an `OSError`.
         """
-        Path(directory).mkdir(exist_ok=True)
+        files.make_directory(os.path.abspath(directory))
         log = Log.open(directory, options, redundancy=guard_of(directory, redundancy))
         try:
             store = cls(log, now)
