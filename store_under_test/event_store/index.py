@@ -19,10 +19,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from store_under_test.event_store.errors import SyncFailedError
 from store_under_test.event_store.event import Event
 from store_under_test.event_store.indexfile import DamagedIndexError, IndexFile, Table, write_index
 from store_under_test.event_store.postings import Growing, Packed
-from store_under_test.event_store.source import Segment, Source
+from store_under_test.event_store.recovery import SegmentInfo
+from store_under_test.event_store.source import Place, Source
 
 logger = logging.getLogger("store_under_test.event_store")
 
@@ -34,7 +36,7 @@ T = TypeVar("T")
 class SegmentIndex(Protocol):
     """What a query asks of the index of one segment."""
 
-    segment: Segment
+    segment: SegmentInfo
 
     def find(self, field: str, key: str) -> array[int]:
         """Ordinals of the events that may have `key` in `field`, ascending."""
@@ -44,14 +46,14 @@ class SegmentIndex(Protocol):
     def times(self) -> tuple[float, float]:
         """The smallest and the largest time stamp; (inf, -inf) of none."""
 
-    def frame_of(self, ordinal: int) -> tuple[int, int]:
-        """The offset of the frame that holds an event, and the ordinal of the frame's first event."""
+    def places(self, ordinals: array[int], end_offset: int) -> list[Place]:
+        """Where the events with these ordinals, ascending, stand; `end_offset` is the end of the segment's last."""
 
 
 class ActiveIndex:
     """The index of a segment in memory. One thread adds, any may ask."""
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: SegmentInfo) -> None:
         self.segment = segment
         self.postings = Growing()
         self.table = Table(array("I"), array("Q"))
@@ -65,8 +67,8 @@ class ActiveIndex:
     def add(self, events: list[Event], offset: int) -> None:
         """A frame at `offset`, the next one."""
         times = [event.timestamp for event in events]
+        self.table.offsets.append(offset)  # before its ordinal, by which others find it
         self.table.firsts.append(self.postings.count)
-        self.table.offsets.append(offset)
         self._timestamps.extend(times)
         self._low, self._high = min(self._low, *times), max(self._high, *times)
         self.postings.add(events)
@@ -80,14 +82,14 @@ class ActiveIndex:
     def times(self) -> tuple[float, float]:
         return self._low, self._high
 
-    def frame_of(self, ordinal: int) -> tuple[int, int]:
-        return self.table.frame_of(ordinal)
+    def places(self, ordinals: array[int], end_offset: int) -> list[Place]:
+        return self.table.places(ordinals, end_offset)
 
 
 class SealedIndex:
     """The index of a sealed segment, in a file of which parts are loaded through `cache`."""
 
-    def __init__(self, segment: Segment, file: IndexFile, cache: PartCache) -> None:
+    def __init__(self, segment: SegmentInfo, file: IndexFile, cache: PartCache) -> None:
         self.segment = segment
         self._file = file
         self._cache = cache
@@ -105,10 +107,10 @@ class SealedIndex:
     def times(self) -> tuple[float, float]:
         return self._file.header.low, self._file.header.high
 
-    def frame_of(self, ordinal: int) -> tuple[int, int]:
+    def places(self, ordinals: array[int], end_offset: int) -> list[Place]:
         table = self._part("table", lambda _: self._file.table())
         assert isinstance(table, Table)
-        return table.frame_of(ordinal)
+        return table.places(ordinals, end_offset)
 
     def _part(self, name: str, load: Callable[[str], Part]) -> Part:
         return self._cache.get((self.segment.path, name), lambda: load(name))
@@ -176,41 +178,39 @@ class Indexes:
 
     # --- called by the log, in the order of its groups ------------------------------------------
 
-    def on_durable(self, events: list[Event], segment: Segment, offset: int) -> None:
+    def on_durable(self, events: list[Event], first_sequence: int, offset: int) -> None:
         """A group is durable. Nothing to do unless the index of its segment is up to the group before."""
         with self._lock:
             active = self._active
-            if active is not None and self._continues(active, segment, events[0].sequence):
+            if (
+                active is not None
+                and active.segment.first_sequence == first_sequence
+                and active.next_sequence == events[0].sequence
+            ):
                 active.add(events, offset)
 
-    def on_sealed(self, segment: Segment) -> None:
-        """`segment` is complete; the last one is kept in memory until its file is written."""
+    def on_sealed(self, segment: SegmentInfo) -> None:
+        """`segment` is complete; its index is kept in memory until its file is written."""
         with self._lock:
             active, self._active = self._active, None
-            if active is None or active.segment.path != segment.path:
-                return
-            if active.next_sequence == segment.last_sequence + 1:
-                active.segment = segment
-                self._just_sealed = active
-                self._active = None
-
-    @staticmethod
-    def _continues(active: ActiveIndex, segment: Segment, sequence: int) -> bool:
-        return active.segment.path == segment.path and active.next_sequence == sequence
+            if active is not None and active.segment.path == segment.path:
+                if active.next_sequence == segment.last_sequence + 1:
+                    active.segment = segment
+                    self._just_sealed = active
 
     # --- called by queries ----------------------------------------------------------------------
 
-    def of(self, segment: Segment) -> SegmentIndex:
+    def of(self, segment: SegmentInfo) -> SegmentIndex:
         """The index of `segment`, made if there is none. Raises `OSError`, and `DamagedError` of the segment."""
         return self._sealed(segment) if segment.sealed else self._of_active(segment)
 
     def write_missing(self) -> None:
         """Make the file of every sealed segment that has none: maintenance, so that no query has to."""
         for segment in self._source.segments():
-            if segment.sealed:
-                self._sealed(segment)
+            if segment.sealed and segment.path not in self._files and self._opened(segment) is None:
+                self._remade(segment)
 
-    def forget(self, segment: Segment) -> None:
+    def forget(self, segment: SegmentInfo) -> None:
         """The segment is gone, or its file is to be read again."""
         with self._lock:
             self._files.pop(segment.path, None)
@@ -218,7 +218,7 @@ class Indexes:
                 self._just_sealed = None
         self.cache.forget(segment.path)
 
-    def ask(self, segment: Segment, question: Callable[[SegmentIndex], T]) -> T:
+    def ask(self, segment: SegmentInfo, question: Callable[[SegmentIndex], T]) -> T:
         """What `question` answers; once more with an index made anew if a part of it is damaged."""
         try:
             return question(self.of(segment))
@@ -229,14 +229,14 @@ class Indexes:
 
     # --- the active one ---------------------------------------------------------------------------
 
-    def _of_active(self, segment: Segment) -> SegmentIndex:
+    def _of_active(self, segment: SegmentInfo) -> SegmentIndex:
         known = self._in_memory(segment)
         if known is not None:
             return known
         with self._building:
             return self._build_active(segment)
 
-    def _in_memory(self, segment: Segment) -> SegmentIndex | None:
+    def _in_memory(self, segment: SegmentInfo) -> SegmentIndex | None:
         """What there is of a segment that was active a moment ago, up to its last event."""
         with self._lock:
             active = self._active
@@ -248,11 +248,11 @@ class Indexes:
                 return self._just_sealed
             return self._files.get(segment.path)
 
-    def _is_just_sealed(self, segment: Segment) -> bool:
+    def _is_just_sealed(self, segment: SegmentInfo) -> bool:
         sealed = self._just_sealed
         return sealed is not None and sealed.segment.path == segment.path
 
-    def _build_active(self, segment: Segment) -> SegmentIndex:
+    def _build_active(self, segment: SegmentInfo) -> SegmentIndex:
         """Read what is there, and then, with the log kept waiting, the little that came meanwhile."""
         known = self._in_memory(segment)
         if known is not None:
@@ -263,36 +263,36 @@ class Indexes:
             self._extend(index)
             newest = self._source.segments()[-1]
             if newest.path == segment.path and not newest.sealed:
-                self._active = index
+                self._active = index  # from here on `on_durable` adds to it
         return index
 
     def _extend(self, index: ActiveIndex) -> None:
         for frame in self._source.frames(index.next_sequence):
-            if frame.segment.path != index.segment.path:
+            if frame.segment != index.segment.first_sequence:
                 break
             index.add(frame.events, frame.offset)
 
     # --- sealed ones ------------------------------------------------------------------------------
 
-    def _sealed(self, segment: Segment) -> SegmentIndex:
-        with self._lock:
-            known = self._files.get(segment.path)
-        if known is not None:
-            return known
+    def _sealed(self, segment: SegmentInfo) -> SegmentIndex:
+        return self._in_memory(segment) or self._opened(segment) or self._remade(segment)
+
+    def _opened(self, segment: SegmentInfo) -> SegmentIndex | None:
+        """The index in the segment's file; `None` if that is missing or damaged."""
         try:
-            file = IndexFile.open(segment)
+            file = IndexFile.open(segment, self._source.nonce(segment.path))
         except DamagedIndexError as error:
             self._damaged(segment, error)
-            file = None
-        return self._remade(segment) if file is None else self._keep(segment, file)
+            return None
+        return None if file is None else self._keep(segment, file)
 
-    def _keep(self, segment: Segment, file: IndexFile) -> SegmentIndex:
+    def _keep(self, segment: SegmentInfo, file: IndexFile) -> SegmentIndex:
         index = SealedIndex(segment, file, self.cache)
         with self._lock:
             self._files[segment.path] = index
         return index
 
-    def _remade(self, segment: Segment) -> SegmentIndex:
+    def _remade(self, segment: SegmentInfo) -> SegmentIndex:
         """From memory or from the segment; kept in memory if the file cannot be written."""
         with self._lock:
             index = self._just_sealed if self._is_just_sealed(segment) else None
@@ -300,9 +300,10 @@ class Indexes:
             index = ActiveIndex(segment)
             self._extend(index)
         try:
-            write_index(index.segment, index.postings, index.table, index.timestamps(), index.times())
-            file = IndexFile.open(segment)
-        except (OSError, DamagedIndexError) as error:
+            nonce = self._source.nonce(segment.path)
+            write_index(segment, nonce, index.postings, index.table, index.timestamps(), index.times())
+            file = IndexFile.open(segment, nonce)
+        except (OSError, SyncFailedError, DamagedIndexError) as error:
             self._warn(segment, f"could not write the index of {segment.path}: {error}")
             with self._lock:
                 self._just_sealed = index
@@ -312,25 +313,14 @@ class Indexes:
                 self._just_sealed = None
         return index if file is None else self._keep(segment, file)
 
-    def _damaged(self, segment: Segment, error: DamagedIndexError) -> None:
+    def _damaged(self, segment: SegmentInfo, error: DamagedIndexError) -> None:
         self._rebuilt()
         self._warn(segment, f"{error}: made again from the segment")
 
-    def _warn(self, segment: Segment, message: str) -> None:
+    def _warn(self, segment: SegmentInfo, message: str) -> None:
         """One warning for one file."""
         with self._lock:
             if segment.path in self._warned:
                 return
             self._warned.add(segment.path)
         logger.warning(message)
-
-
-def frames_of(index: SegmentIndex, ordinals: array[int]) -> list[tuple[int, list[int]]]:
-    """Ascending ordinals by the frame that holds them: its offset, and the places in it."""
-    frames: list[tuple[int, list[int]]] = []
-    for ordinal in ordinals:
-        offset, first = index.frame_of(ordinal)
-        if not frames or frames[-1][0] != offset:
-            frames.append((offset, []))
-        frames[-1][1].append(ordinal - first)
-    return frames

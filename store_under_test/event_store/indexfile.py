@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from store_under_test.event_store.postings import (
     from_little_endian,
     little_endian,
 )
-from store_under_test.event_store.source import Segment
+from store_under_test.event_store.recovery import SegmentInfo
+from store_under_test.event_store.source import Place
 
 MAGIC = b"EVINDEX1"
 SUFFIX = ".idx"
@@ -45,10 +47,20 @@ class Table:
     firsts: array[int]
     offsets: array[int]
 
-    def frame_of(self, ordinal: int) -> tuple[int, int]:
-        """Offset and first ordinal of the frame that holds `ordinal`."""
-        number = bisect_right(self.firsts, ordinal) - 1
-        return self.offsets[number], self.firsts[number]
+    def places(self, ordinals: array[int], end_offset: int) -> list[Place]:
+        """Where the events with these ordinals, ascending, stand; `end_offset` is the end of the last frame."""
+        places: list[Place] = []
+        first, beyond = 0, -1
+        for ordinal in ordinals:
+            if ordinal >= beyond:
+                number = bisect_right(self.firsts, ordinal)
+                first = self.firsts[number - 1]
+                is_last = number == len(self.firsts)
+                beyond = sys.maxsize if is_last else self.firsts[number]
+                end = end_offset if is_last else self.offsets[number]
+                places.append(Place(self.offsets[number - 1], end, []))
+            places[-1].events.append(ordinal - first)
+        return places
 
     @property
     def size_bytes(self) -> int:
@@ -73,7 +85,7 @@ class IndexFile:
     header: Header
 
     @classmethod
-    def open(cls, segment: Segment) -> IndexFile | None:
+    def open(cls, segment: SegmentInfo, nonce: bytes) -> IndexFile | None:
         """`None` if there is none; raises `DamagedIndexError`."""
         path = path_of(segment)
         try:
@@ -81,7 +93,7 @@ class IndexFile:
         except FileNotFoundError:
             return None
         header = _header(path, start)
-        if header.binding != binding_of(segment):
+        if header.binding != binding_of(segment, nonce):
             raise DamagedIndexError(f"{path} is the index of another segment")
         return cls(path, header)
 
@@ -109,12 +121,12 @@ class IndexFile:
         return from_little_endian(typecode, data)
 
 
-def path_of(segment: Segment) -> str:
+def path_of(segment: SegmentInfo) -> str:
     return os.path.splitext(segment.path)[0] + SUFFIX
 
 
-def binding_of(segment: Segment) -> tuple[int, int, int, bytes]:
-    return segment.first_sequence, segment.last_sequence, segment.end_offset, segment.nonce
+def binding_of(segment: SegmentInfo, nonce: bytes) -> tuple[int, int, int, bytes]:
+    return segment.first_sequence, segment.last_sequence, segment.end_offset, nonce
 
 
 def _header(path: str, start: bytes) -> Header:
@@ -131,7 +143,12 @@ def _header(path: str, start: bytes) -> Header:
 
 
 def write_index(
-    segment: Segment, postings: Growing, table: Table, timestamps: array[float], times: tuple[float, float]
+    segment: SegmentInfo,
+    nonce: bytes,
+    postings: Growing,
+    table: Table,
+    timestamps: array[float],
+    times: tuple[float, float],
 ) -> None:
     """Replace the index file of `segment`, which is sealed. Raises `OSError`; the old file stays then."""
     arrays: dict[str, bytes] = {
@@ -144,13 +161,13 @@ def write_index(
         arrays[f"{field}.hashes"] = little_endian(packed.hashes)
         arrays[f"{field}.ends"] = little_endian(packed.ends)
         arrays[f"{field}.ordinals"] = little_endian(packed.ordinals)
-    write_atomically(path_of(segment), _encoded(segment, times, arrays))
+    write_atomically(path_of(segment), _encoded([*binding_of(segment, nonce), *times], arrays))
 
 
-def _encoded(segment: Segment, times: tuple[float, float], arrays: dict[str, bytes]) -> bytes:
+def _encoded(binding: list[object], arrays: dict[str, bytes]) -> bytes:
     parts, offset = {}, 0
     for name, data in arrays.items():
         parts[name] = (offset, len(data), crc32c(data))
         offset += len(data)
-    header = msgpack.packb([*binding_of(segment), *times, parts])
+    header = msgpack.packb([*binding, parts])
     return b"".join((_START.pack(MAGIC, len(header), crc32c(header)), header, *arrays.values()))

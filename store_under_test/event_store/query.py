@@ -22,9 +22,10 @@ from crc32c import crc32c
 
 from store_under_test.event_store.errors import CursorExpiredError, EventStoreError
 from store_under_test.event_store.event import Event
-from store_under_test.event_store.index import Indexes, SegmentIndex, frames_of
+from store_under_test.event_store.index import Indexes, SegmentIndex
 from store_under_test.event_store.postings import intersection
-from store_under_test.event_store.source import Segment, Source
+from store_under_test.event_store.recovery import SegmentInfo
+from store_under_test.event_store.source import Source
 from store_under_test.event_store.upcast import Upcasters
 
 DEFAULT_LIMIT = 1000
@@ -207,11 +208,11 @@ class Reader:
 
     def _page(self, filter: Filter, limit: int, start: int | None) -> Page:
         last = min(self._source.last_sequence, filter.last or self._source.last_sequence)
-        segments = self._source.segments()
-        oldest = segments[0].first_sequence
+        segments = self._source.segments()  # after `last`, so that it is in one of them
+        oldest = self._source.retained_from
         if start is not None and start < oldest:
             raise CursorExpiredError(start, oldest)
-        first = max(filter.first or 1, start or 1)
+        first = max(filter.first or 1, start or 1, oldest)
         events: list[Event] = []
         for event in self._matching(segments, filter, first, last):
             if len(events) == limit:
@@ -219,7 +220,7 @@ class Reader:
             events.append(self._upcasters.apply(event))
         return Page(events, None)
 
-    def _matching(self, segments: tuple[Segment, ...], filter: Filter, first: int, last: int) -> Iterator[Event]:
+    def _matching(self, segments: list[SegmentInfo], filter: Filter, first: int, last: int) -> Iterator[Event]:
         """The events from sequence number `first` to `last` that fit, through indexes where they help."""
         if not filter.keys() and not filter.timed:
             yield from self._scan(first, last)
@@ -240,28 +241,26 @@ class Reader:
                 if event.sequence >= first:
                     yield event
 
-    def _present(self, segment: Segment, events: Iterator[Event]) -> Iterator[Event]:
+    def _present(self, segment: SegmentInfo, events: Iterator[Event]) -> Iterator[Event]:
         """`events` of `segment`, which retention may remove meanwhile."""
         try:
             yield from events
-        except FileNotFoundError as error:
-            oldest = self._source.segments()[0].first_sequence
+        except (FileNotFoundError, CursorExpiredError) as error:
+            oldest = self._source.retained_from
             if segment.first_sequence >= oldest:
                 raise
             raise CursorExpiredError(segment.first_sequence, oldest) from error
 
     # --- events by their place --------------------------------------------------------------------
 
-    def _events(self, segment: Segment, ordinals: array[int]) -> Iterator[Event]:
+    def _events(self, segment: SegmentInfo, ordinals: array[int]) -> Iterator[Event]:
         """The events with these ordinals; each frame is read once."""
         for start in range(0, len(ordinals), _CHUNK):
             chunk = ordinals[start : start + _CHUNK]
-            for offset, places in self._indexes.ask(segment, partial(frames_of, ordinals=chunk)):
-                events = self._source.frame_at(segment, offset)
-                for place in places:
-                    yield events[place]
+            places = self._indexes.ask(segment, lambda index: index.places(chunk, segment.end_offset))  # noqa: B023
+            yield from self._source.events_at(segment, places)
 
-    def _stream_of(self, segment: Segment, aggregate: str, last: int, from_version: int) -> Iterator[Event]:
+    def _stream_of(self, segment: SegmentInfo, aggregate: str, last: int, from_version: int) -> Iterator[Event]:
         if segment.first_sequence > last:
             return
         filter, high = Filter(aggregate=aggregate), last - segment.first_sequence
@@ -271,7 +270,7 @@ class Reader:
             if event.aggregate == aggregate and event.version >= from_version:
                 yield event
 
-    def _first_at(self, segment: Segment, ordinals: array[int], aggregate: str, version: int) -> int:
+    def _first_at(self, segment: SegmentInfo, ordinals: array[int], aggregate: str, version: int) -> int:
         """Where in `ordinals` the stream reaches `version`: versions grow with sequence numbers."""
         if version <= 1:
             return 0
@@ -294,11 +293,11 @@ class Reader:
     def _again_if_removed(self, read: Callable[[], T]) -> T:
         """`read` once more if retention has removed a segment meanwhile; a missing one is an error in the end."""
         for _ in range(_TRIES - 1):
-            oldest = self._source.segments()[0].first_sequence
+            oldest = self._source.retained_from
             try:
                 return read()
-            except FileNotFoundError:
-                if self._source.segments()[0].first_sequence == oldest:
+            except (FileNotFoundError, CursorExpiredError):
+                if self._source.retained_from == oldest:
                     raise
         return read()
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from store_under_test.event_store.errors import CursorExpiredError, StoreClosedError
+from store_under_test.event_store.errors import StoreClosedError
 from store_under_test.event_store.event import Event
 from store_under_test.event_store.source import Source
 from store_under_test.event_store.upcast import Upcasters
@@ -132,22 +132,12 @@ class Hub:
         return events if events and events[0].sequence == sequence else None
 
     def _from_log(self, sequence: int, last: int) -> list[Event]:
-        self._require_retained(sequence)
         events: list[Event] = []
-        try:
-            for frame in self.source.frames(sequence):
-                events.extend(event for event in frame.events if sequence <= event.sequence <= last)
-                if len(events) >= BATCH_EVENTS or frame.first_sequence + frame.count > last:
-                    break
-        except FileNotFoundError:
-            self._require_retained(sequence)
-            raise
+        for frame in self.source.frames(sequence):
+            events.extend(event for event in frame.events if sequence <= event.sequence <= last)
+            if len(events) >= BATCH_EVENTS or frame.first_sequence + frame.count > last:
+                break
         return events
-
-    def _require_retained(self, sequence: int) -> None:
-        oldest = self.source.segments()[0].first_sequence
-        if sequence < oldest:
-            raise CursorExpiredError(sequence, oldest)
 
 
 class Subscription:
