@@ -1,0 +1,100 @@
+"""The synchronous face of the store."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from store_under_test.event_store.codec import encode_batch
+from store_under_test.event_store.event import Event, NewEvent
+from store_under_test.event_store.log import Expected, Log, LogState, Options
+
+
+class EventStore:
+    """An append-only log of events in a directory. Made by `EventStore.open`; for many threads.
+
+    `now` gives time stamps, in seconds UTC; nothing is ever ordered by them.
+    """
+
+    def __init__(self, log: Log, now: Callable[[], float] = time.time) -> None:
+        self.log = log
+        self._now = now
+
+    @classmethod
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        options: Options | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> Self:
+        """Open the store in `directory`, which is made if it is not there (its parent must be).
+
+        Raises `LockedError` if another handle is open, `ForeignFormatError` if the directory holds something else,
+        `DamagedError` if events are missing or not what was written, or an `OSError`.
+        """
+        Path(directory).mkdir(exist_ok=True)
+        log = Log.open(directory, options)
+        try:
+            store = cls(log, now)
+            store._replay()
+        except BaseException:
+            log.close()
+            raise
+        return store
+
+    def _replay(self) -> None:
+        versions: dict[str, int] = {}
+        for frame in self.log.frames(self.log.retained_from):
+            for event in frame.events:
+                versions[event.aggregate] = event.version
+        self.log.restore_versions(versions)
+
+    def append(self, event: NewEvent, *, expected_version: Expected = None) -> Event:
+        """Append an event: durable when this returns. Raises as `append_batch` does."""
+        return self.append_batch((event,), expected_version=expected_version)[0]
+
+    def append_batch(self, events: Iterable[NewEvent], *, expected_version: Expected = None) -> list[Event]:
+        """Append 1 to 1000 events, all or none: durable when this returns.
+
+        `expected_version`: the version that their aggregate must be at, 0 if it must be new; a dictionary if there are
+        several. Raises, with nothing written, `InvalidEventError`, `EventTooLargeError`, `BatchSizeError`,
+        `BatchTooLargeError`, `WrongVersionError`, `ReadOnlyError` or `StoreClosedError`. After `LeaseLostError`,
+        `SyncFailedError` or an `OSError` the events may be there or not.
+        """
+        return self.log.append(encode_batch(events, self._now), expected_version)
+
+    def read(self, from_sequence: int = 1) -> Iterator[Event]:
+        """All durable events from `from_sequence` on, in order. Raises `DamagedError`, `CursorExpiredError`."""
+        for frame in self.log.frames(from_sequence):
+            yield from frame.events[max(0, from_sequence - frame.first_sequence) :]
+
+    def compact(self) -> None:
+        """Maintenance: seal the segment that is being written."""
+        self.log.rotate()
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the newest durable event; 0 if there is none."""
+        return self.log.last_sequence
+
+    @property
+    def state(self) -> LogState:
+        """Whether the store takes events, and why not."""
+        return self.log.state
+
+    def close(self) -> None:
+        """Release the files and the lock. What was acknowledged is durable without it."""
+        self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
