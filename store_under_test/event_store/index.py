@@ -16,13 +16,13 @@ import logging
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from store_under_test.event_store.errors import SyncFailedError
 from store_under_test.event_store.event import Event
 from store_under_test.event_store.indexfile import DamagedIndexError, IndexFile, Table, write_index
-from store_under_test.event_store.postings import Growing, Packed
+from store_under_test.event_store.postings import Growing, Packed, key_hash
 from store_under_test.event_store.recovery import SegmentInfo
 from store_under_test.event_store.source import Place, Source
 
@@ -40,6 +40,9 @@ class SegmentIndex(Protocol):
 
     def find(self, field: str, key: str) -> array[int]:
         """Ordinals of the events that may have `key` in `field`, ascending."""
+
+    def keys(self, field: str) -> Iterable[int]:
+        """The hashes of all keys of a field."""
 
     def timestamps(self) -> array[float]: ...
 
@@ -76,6 +79,9 @@ class ActiveIndex:
     def find(self, field: str, key: str) -> array[int]:
         return self.postings.find(field, key)
 
+    def keys(self, field: str) -> Iterable[int]:
+        return map(key_hash, self.postings.keys(field))
+
     def timestamps(self) -> array[float]:
         return self._timestamps
 
@@ -98,6 +104,9 @@ class SealedIndex:
         postings = self._part(field, self._file.postings)
         assert isinstance(postings, Packed)
         return postings.find(key)
+
+    def keys(self, field: str) -> Iterable[int]:
+        return self._file.keys(field)
 
     def timestamps(self) -> array[float]:
         timestamps = self._part("timestamps", lambda _: self._file.timestamps())

@@ -104,6 +104,10 @@ class IndexFile:
             self._array("I", f"{field}.ordinals"),
         )
 
+    def keys(self, field: str) -> array[int]:
+        """The hashes of all keys of a field."""
+        return self._array("Q", f"{field}.hashes")
+
     def table(self) -> Table:
         return Table(self._array("I", "frames.firsts"), self._array("Q", "frames.offsets"))
 

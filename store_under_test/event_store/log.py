@@ -223,6 +223,10 @@ class Log:
         """Say what version each aggregate is at. To be called once, before the first append."""
         self.versions.update(versions)
 
+    def forget_versions(self, versions: Mapping[str, int]) -> None:
+        """Let aggregates of which nothing is left start anew, those that are still at the given version."""
+        self._commit.locked(lambda: self._forget_versions(versions))
+
     def on_durable(self, watcher: Watcher) -> None:
         """Have `watcher(events, segment, offset of the frame)` called after each fsync.
 
@@ -290,6 +294,11 @@ class Log:
                     self.versions[aggregate] = version
                 else:
                     self.versions.pop(aggregate, None)
+
+    def _forget_versions(self, versions: Mapping[str, int]) -> None:
+        for aggregate, version in versions.items():
+            if self.versions.get(aggregate) == version:
+                del self.versions[aggregate]
 
     def _write(self, group: Sequence[Request]) -> None:
         """Make the group durable, as one frame, and set the results. On an error nothing of it counts."""

@@ -108,6 +108,10 @@ class Growing:
             return array("I")
         return array("I", (found,)) if isinstance(found, int) else found[:]
 
+    def keys(self, field: str) -> list[str]:
+        """All keys of one of the fields that events share."""
+        return list(self._shared[field])
+
     def _find_single(self, field: str, key: str) -> int | array[int] | None:
         """For ids and causes the table is made when somebody asks: appending alone never pays for it."""
         values: list[str] | list[str | None] = self._ids if field == "id" else self._causes

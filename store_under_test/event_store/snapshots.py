@@ -47,7 +47,7 @@ class Position:
     """Where in the log a state stands: behind `sequence`, which ends at `end_offset` of the segment with `nonce`."""
 
     sequence: int
-    segment: int  # first sequence number of that segment
+    segment: int  # first sequence number of that segment, which holds the event
     nonce: bytes
     end_offset: int
 
@@ -190,15 +190,18 @@ class Snapshots:
         self._last: tuple[int, int] | None = None  # sequence and checksum of the newest file
         self._since_full = 0
 
-    def load(self, holds: Callable[[Position], bool]) -> StoreState:
+    def load(self, holds: Callable[[Position], bool], retained_from: int = 1) -> tuple[StoreState, Position | None]:
         """The newest state that verifies and whose position the log `holds`; an empty one if there is none.
 
-        Damaged files are removed: what they said is in the log.
+        Damaged files are removed: what they said is in the log. So are those of a part that retention has removed.
         """
         problems: list[str] = []
         for name in reversed(self._names()):
             chain = self._chain(name, problems)
             if chain is None:
+                continue
+            if chain[-1].position.segment < retained_from:
+                self._remove(name)
                 continue
             if not holds(chain[-1].position):
                 problems.append(f"{name} is not of this log")
@@ -207,9 +210,9 @@ class Snapshots:
             self._last = chain[-1].position.sequence, chain[-1].checksum
             self._since_full = len(chain) - 1
             self._report(problems)
-            return _folded(chain)
+            return _folded(chain), chain[-1].position
         self._report(problems)
-        return StoreState()
+        return StoreState(), None
 
     def wants(self, state: StoreState) -> bool | None:
         """Whether the next snapshot is to be a full one; `None` if there is nothing new."""
@@ -230,12 +233,11 @@ class Snapshots:
         self._last = position.sequence, int.from_bytes(data[8:12], "little")
         self._since_full = 0 if part.full else self._since_full + 1
         if part.full:
+            remove_quietly(self._path(position.sequence, False))
             self._remove_old()
 
-    def forget_all(self) -> None:
-        """Remove every snapshot, to free space."""
-        for name in self._names():
-            self._remove(name)
+    def start_over(self) -> None:
+        """The next snapshot is a full one, whatever there is."""
         self._last = None
 
     # --- files ------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ rather than misread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from store_under_test.event_store.errors import UnknownSchemaError
-from store_under_test.event_store.event import Event
+from store_under_test.event_store.event import Event, NewEvent
 
 
 class MissingUpcasterError(UnknownSchemaError):
@@ -66,6 +66,22 @@ class Upcasters:
         """Raise `UnknownSchemaError` for a version that this program cannot read: what is to be written, too."""
         if not FIRST_VERSION <= version <= self.current(type):
             raise UnknownSchemaError(type, version, self.current(type))
+
+    def known(self, events: Iterable[NewEvent]) -> list[NewEvent]:
+        """`events`, about to be written. Raises `UnknownSchemaError` if one is of a version that nobody could read."""
+        events = list(events)
+        for event in events:
+            if event.schema_version != FIRST_VERSION and isinstance(event.schema_version, int):
+                self.require_known(event.type, event.schema_version)
+        return events
+
+    def lift(self, events: Sequence[Event]) -> list[Event]:
+        """All of `events` in their current versions; next to nothing if they are."""
+        current = self._current
+        return [
+            event if event.schema_version == current.get(event.type, FIRST_VERSION) else self.apply(event)
+            for event in events
+        ]
 
     def apply(self, event: Event) -> Event:
         """`event` in its current version. Raises `UnknownSchemaError` if it is newer, or a step is missing."""
