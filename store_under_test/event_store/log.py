@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from store_under_test.event_store import codec, files, lease, writer
@@ -385,6 +385,7 @@ class Log:
 
     def _created(self, header: Header, payload_bytes: int) -> SegmentWriter:
         size = writer.first_size(self._options.sizes, payload_bytes)
+        header = replace(header, size_bytes=size)
         if self._redundancy is not None:
             self._redundancy.started(os.path.join(self.directory, header.name), header.encoded(), size)
         return writer.create(self.directory, self._descriptor, header, self._options.sizes, size)

@@ -81,6 +81,8 @@ def recover(directory: str, sizes: Sizes, *, is_fenced: bool) -> Recovered | Non
     try:
         size = files.size_of(descriptor)
         header = decode_header(files.read_at(descriptor, BLOCK_BYTES, 0), path)
+        if size < header.size_bytes:
+            raise DamagedError(path, (size, header.size_bytes), "the segment was cut")
         found = scan(descriptor, header, path, size)
         sealed = _chain(directory, header, found.retained_from)
         _finish(descriptor, header, path, found, size, is_fenced=is_fenced)

@@ -40,8 +40,8 @@ _MAGIC = b"EVSTORE1"
 NONCE_BYTES = 16
 _CRC = struct.Struct("<I")
 # magic, format version, flags, nonce, epoch, first sequence; of the segment before: first sequence, epoch, end,
-# checksum of its last frame; first sequence that retention has left
-_HEADER = struct.Struct("<8sHH4x16sQQQQQI4xQ")
+# checksum of its last frame; first sequence that retention has left; bytes of the file when it got its name
+_HEADER = struct.Struct("<8sHH4x16sQQQQQI4xQQ")
 _CRC_OFFSET = BLOCK_BYTES - _CRC.size  # in every format version
 
 _MARK_MAGIC = b"EVMARK01"
@@ -77,6 +77,7 @@ class Header:
     first_sequence: int
     previous: Previous
     retained_from: int = 1
+    size_bytes: int = 0  # of the file when it got its name; it never gets smaller
 
     @property
     def name(self) -> str:
@@ -93,7 +94,8 @@ class Header:
         before = self.previous
         fields = _HEADER.pack(
             *(_MAGIC, FORMAT_VERSION, 0, self.nonce, self.epoch, self.first_sequence),
-            *(before.first_sequence, before.epoch, before.end_offset, before.checksum, self.retained_from),
+            *(before.first_sequence, before.epoch, before.end_offset, before.checksum),
+            *(self.retained_from, self.size_bytes),
         )
         covered = fields.ljust(_CRC_OFFSET, b"\0")
         return covered + _CRC.pack(crc32c(covered))
@@ -113,14 +115,14 @@ def decode_header(block: bytes, path: str) -> Header:
     damaged = DamagedError(path, (0, BLOCK_BYTES), "the header of the segment is damaged, or of another program")
     if len(block) < BLOCK_BYTES or _CRC.unpack_from(block, _CRC_OFFSET)[0] != crc32c(block[:_CRC_OFFSET]):
         raise damaged
-    magic, version, _, nonce, epoch, first, *before, retained_from = _HEADER.unpack_from(block)
+    magic, version, _, nonce, epoch, first, *before, retained_from, size = _HEADER.unpack_from(block)
     if magic != _MAGIC:
         raise damaged
     if version != FORMAT_VERSION:
         raise ForeignFormatError(path, f"format version {version}; this program reads {FORMAT_VERSION}")
     if parsed_name(os.path.basename(path)) != (first, epoch):
         raise DamagedError(path, (0, BLOCK_BYTES), f"the header is that of segment {first} of epoch {epoch}")
-    return Header(nonce, epoch, first, Previous(*before), retained_from)
+    return Header(nonce, epoch, first, Previous(*before), retained_from, size)
 
 
 def encode_mark(header: Header, end_offset: int) -> bytes:
