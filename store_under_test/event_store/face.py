@@ -15,7 +15,8 @@ from store_under_test.event_store.views import Views
 
 
 class ViewedStore:
-    """The reading half of a store. Everything here shows durable events only, in the current version of their schema."""
+    """The reading half of a store. Everything here shows durable events only, in the current version of their
+    schema."""
 
     def __init__(self, views: Views) -> None:
         self.views = views
@@ -36,9 +37,9 @@ class ViewedStore:
     ) -> Page:
         """A page of the events that fit all that is given, oldest first; `cursor` is that of the page before.
 
-        `since` (included) and `until` (not) are seconds UTC; `first` and `last` are sequence numbers, included; `limit`
-        is 1 to 10,000. Raises `CursorExpiredError`, `UnknownSchemaError`, `DamagedError`, or `ValueError` for a limit or
-        cursor that makes no sense.
+        `since` (included) and `until` (not) are seconds UTC; `first` and `last` are sequence numbers, included;
+        `limit` is 1 to 10,000. Raises `CursorExpiredError`, `UnknownSchemaError`, `DamagedError`, or `ValueError` for
+        a limit or cursor that makes no sense.
         """
         wanted = Filter(
             aggregate=aggregate,

@@ -17,7 +17,7 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from store_under_test.event_store.errors import SyncFailedError
 from store_under_test.event_store.event import Event
@@ -125,7 +125,7 @@ class SealedIndex:
         return self._cache.get((self.segment.path, name), lambda: load(name))
 
 
-Part = Packed | Table | array[float]
+Part: TypeAlias = "Packed | Table | array[float]"
 
 
 class PartCache:
@@ -187,13 +187,13 @@ class Indexes:
 
     # --- called by the log, in the order of its groups ------------------------------------------
 
-    def on_durable(self, events: list[Event], first_sequence: int, offset: int) -> None:
+    def on_durable(self, events: list[Event], segment: SegmentInfo, offset: int) -> None:
         """A group is durable. Nothing to do unless the index of its segment is up to the group before."""
         with self._lock:
             active = self._active
             if (
                 active is not None
-                and active.segment.first_sequence == first_sequence
+                and active.segment.path == segment.path
                 and active.next_sequence == events[0].sequence
             ):
                 active.add(events, offset)
@@ -277,7 +277,7 @@ class Indexes:
 
     def _extend(self, index: ActiveIndex) -> None:
         for frame in self._source.frames(index.next_sequence):
-            if frame.segment != index.segment.first_sequence:
+            if frame.segment.path != index.segment.path:
                 break
             index.add(frame.events, frame.offset)
 
@@ -289,7 +289,7 @@ class Indexes:
     def _opened(self, segment: SegmentInfo) -> SegmentIndex | None:
         """The index in the segment's file; `None` if that is missing or damaged."""
         try:
-            file = IndexFile.open(segment, self._source.nonce(segment.path))
+            file = IndexFile.open(segment, self._source.nonce(segment))
         except DamagedIndexError as error:
             self._damaged(segment, error)
             return None
@@ -309,7 +309,7 @@ class Indexes:
             index = ActiveIndex(segment)
             self._extend(index)
         try:
-            nonce = self._source.nonce(segment.path)
+            nonce = self._source.nonce(segment)
             write_index(segment, nonce, index.postings, index.table, index.timestamps(), index.times())
             file = IndexFile.open(segment, nonce)
         except (OSError, SyncFailedError, DamagedIndexError) as error:

@@ -472,9 +472,13 @@ class Log:
         """
         return self._reader.frames(first_sequence, offset)
 
-    def frame_at(self, segment: SegmentInfo, offset: int) -> list[Event]:
-        """The events of the frame at `offset` of `segment`. Raises as `frames` does."""
-        return self._reader.frame_at(segment, offset)
+    def frame_at(self, segment: SegmentInfo, offset: int, end_offset: int | None = None) -> list[Event]:
+        """The events of the frame at `offset` of `segment`, which ends at `end_offset`. Raises as `frames` does."""
+        return self._reader.frame_at(segment, offset, end_offset)
+
+    def nonce(self, segment: SegmentInfo) -> bytes:
+        """The random bytes in the header of `segment`, which no other has."""
+        return self._reader.nonce(segment)
 
 
 _CLOSING = object()

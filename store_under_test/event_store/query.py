@@ -245,7 +245,7 @@ class Reader:
         """`events` of `segment`, which retention may remove meanwhile."""
         try:
             yield from events
-        except (FileNotFoundError, CursorExpiredError) as error:
+        except CursorExpiredError as error:
             oldest = self._source.retained_from
             if segment.first_sequence >= oldest:
                 raise
@@ -296,7 +296,7 @@ class Reader:
             oldest = self._source.retained_from
             try:
                 return read()
-            except (FileNotFoundError, CursorExpiredError):
+            except CursorExpiredError:
                 if self._source.retained_from == oldest:
                     raise
         return read()

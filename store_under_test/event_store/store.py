@@ -66,9 +66,11 @@ class EventStore(ViewedStore):
             batch = encode_batch(views.options.upcasters.known(events), self._now)
             appended = self.log.append(batch, expected_version)
         except Exception as error:
-            views.failed(error)
+            if views.failed(error):
+                views.make_room()
             raise
-        views.appended(views.options.clock() - start)
+        if views.appended(views.options.clock() - start):
+            views.tend()
         return appended
 
     def read(self, from_sequence: int = 1) -> Iterator[Event]:

@@ -10,9 +10,11 @@ A subscriber whose next event retention has removed gets `CursorExpiredError`: a
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +22,8 @@ from store_under_test.event_store.errors import StoreClosedError
 from store_under_test.event_store.event import Event
 from store_under_test.event_store.source import Source
 from store_under_test.event_store.upcast import Upcasters
+
+logger = logging.getLogger("store_under_test.event_store")
 
 RECENT_EVENTS = 2000  # kept for followers, all in all
 BATCH_EVENTS = 1000  # handed out at once, at most
@@ -66,18 +70,22 @@ class Hub:
             while self._recent_events > self._max_recent and len(self._recent) > 1:
                 self._recent_events -= len(self._recent.popleft())
             self._changed.notify_all()
-            listeners = list(self._listeners.values())
-        for wake in listeners:
-            wake()
+        self._wake()
 
     def close(self) -> None:
         """No more will come: those who wait get `StoreClosedError`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            listeners = list(self._listeners.values())
-        for wake in listeners:
-            wake()
+        self._wake()
+
+    def _wake(self) -> None:
+        for key, wake in list(self._listeners.items()):
+            try:
+                wake()
+            except Exception as error:  # a subscriber's trouble is none of the log's
+                logger.warning("a subscriber cannot be woken any more: %s", error)
+                self.listen(key, None)
 
     def _forget(self) -> None:
         with self._changed:
@@ -169,6 +177,22 @@ class Subscription:
         self.position = event.sequence + 1
         return event
 
+    def some(self) -> list[Event]:
+        """The next events that are there, some hundreds at most; none if there are none."""
+        events = list(islice(self.ready(), BATCH_EVENTS))
+        if not events and self._hub.closed:
+            raise StoreClosedError("the store was closed while somebody subscribed to it")
+        return events
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more already."""
+        return self.position <= self._hub.source.last_sequence or self._hub.closed
+
+    def wake_with(self, wake: Callable[[], None]) -> None:
+        """Call `wake` after each group, in the thread that wrote it: for those that cannot wait in `poll`."""
+        self._hub.listen(id(self), wake)
+
     def ready(self) -> Iterator[Event]:
         """The events that are there, without waiting."""
         while (event := self.poll()) is not None:
@@ -188,6 +212,7 @@ class Subscription:
         """End it; any number of times."""
         if self._open:
             self._open = False
+            self._hub.listen(id(self), None)
             self._hub.moved(id(self), None)
 
     def __enter__(self) -> Self:

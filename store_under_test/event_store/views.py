@@ -1,10 +1,11 @@
-"""The views of a log: state, indexes, snapshots, subscriptions, retention, health and metrics, and when they are tended.
+"""The views of a log: state, indexes, snapshots, subscriptions, retention, health and metrics, and when they are
+tended.
 
-All of them are made from durable events: the log tells them of each group after its fsync, before it is acknowledged. What
-they write is derived and may fail without loss, so a failure there is logged and nothing more.
+All of them are made from durable events: the log tells them of each group after its fsync, before it is acknowledged.
+What they write is derived and may fail without loss, so a failure there is logged and nothing more.
 
-Tending (index files of sealed segments, a snapshot, retention) is done where `maintenance` says: in a thread that is started
-with the first sealed segment, by the append that finds something due, or only when `settle` is called.
+Tending (index files of sealed segments, a snapshot, retention) is done where `maintenance` says: in a thread that is
+started with the first sealed segment, by the append that finds something due, or only when `settle` is called.
 """
 
 from __future__ import annotations
@@ -99,11 +100,11 @@ class Views:
 
     # --- told by the log ----------------------------------------------------------------------------
 
-    def _on_durable(self, events: list[Event], first_sequence: int, offset: int) -> None:
+    def _on_durable(self, events: list[Event], segment: SegmentInfo, offset: int) -> None:
         self.state.apply(events)
-        self._indexes.on_durable(events, first_sequence, offset)
+        self._indexes.on_durable(events, segment, offset)
         self.hub.on_durable(events)
-        self.metrics.group_durable(len(events), self._log.segments()[-1].end_offset - offset)
+        self.metrics.group_durable(len(events), segment.end_offset - offset)
 
     def _on_sealed(self, segment: SegmentInfo) -> None:
         self.state.seal(segment.first_sequence)
@@ -112,21 +113,31 @@ class Views:
 
     # --- told by the store --------------------------------------------------------------------------
 
-    def appended(self, seconds: float) -> None:
-        """An append took so long. Tends what is due, or has it tended."""
+    def appended(self, seconds: float) -> bool:
+        """An append took so long. Whether the caller should `tend` now; in the background that is done by itself."""
         self.metrics.append_seconds.observe(seconds)
         self.pace.took(seconds)
-        if self._due or self._disk.ratio() >= self.options.thresholds.disk_warning:
-            self._tend_somewhere()
-        elif self._nearly_full:
+        is_full = self._disk.ratio() >= self.options.thresholds.disk_warning
+        if not is_full:
             self._nearly_full = False
+        if self.options.maintenance == "on_request" or not (is_full or self._due):
+            return False
+        if self.options.maintenance == "inline":
+            return True
+        with self._starting:
+            worker = self._worker = self._worker or _Worker(self.tend)
+        worker.wake()
+        return False
 
-    def failed(self, error: BaseException) -> None:
-        """An append raised. If there is no room, retention makes some: a later append will find it."""
+    def failed(self, error: BaseException) -> bool:
+        """An append raised. Whether the caller should `make_room`, so that a later one works."""
         self.pace.failed()
         self.metrics.append_failed(self._kind(error))
-        if self._log.state.kind == "degraded" and self.options.maintenance != "on_request":
-            self._quietly("retention", lambda: self.retain(emergency=True))
+        return self._log.state.kind == "degraded"
+
+    def make_room(self) -> None:
+        """Have retention remove what the policy gives up when there is no room."""
+        self._quietly("retention", lambda: self.retain(emergency=True))
 
     def damaged(self, error: DamagedError) -> None:
         """Somebody met damage while reading."""
@@ -166,7 +177,6 @@ class Views:
             removed = self._log.retain_from(segments[count - 1].last_sequence + 1)
             for segment in removed:
                 self._indexes.forget(segment)
-                self._source.forget(segment.path)
             self.metrics.removed(len(removed))
             self._forget_orphans()
             self._quietly("a snapshot", self._snapshot)
@@ -181,17 +191,8 @@ class Views:
             self._quietly("a snapshot", self.snapshot)
         self.hub.close()
 
-    def _tend_somewhere(self) -> None:
-        match self.options.maintenance:
-            case "inline":
-                self._tend()
-            case "background":
-                with self._starting:
-                    worker = self._worker = self._worker or _Worker(self._tend)
-                worker.wake()
-
-    def _tend(self) -> None:
-        """What is due, by one thread; another that finds the same goes on with its own work."""
+    def tend(self) -> None:
+        """Do what is due; if another thread does, nothing."""
         if self._one_tends.acquire(blocking=False):
             try:
                 self._tend_now()
@@ -205,7 +206,7 @@ class Views:
         if full and not self._nearly_full:
             logger.warning("%s: the disk is %.1f %% full", self._log.directory, self._disk.ratio() * 100)
         if full:
-            self._quietly("retention", lambda: self.retain(emergency=True))
+            self.make_room()
         self._nearly_full = full
 
     def _quietly(self, what: str, action: Callable[[], object]) -> None:
@@ -237,7 +238,7 @@ class Views:
         if full is None:
             return None
         info = self._source.segments()[-1]
-        nonce = self._source.nonce(info.path)
+        nonce = self._source.nonce(info)
         position = Position(self.state.sequence, info.first_sequence, nonce, info.end_offset)
         return position, self.state.take(full)
 
@@ -252,9 +253,9 @@ class Views:
         current = None if position is None or position.segment in state.sealed else position.segment
         offset = position.end_offset if position is not None and self._goes_on(position) else None
         for frame in self._source.frames(max(state.sequence + 1, retained_from), offset):
-            if current not in (None, frame.segment):
+            if current not in (None, frame.segment.first_sequence):
                 state.seal(current or 0)
-            current = frame.segment
+            current = frame.segment.first_sequence
             state.apply(frame.events)
         if current not in (None, self._log.segments()[-1].first_sequence):
             state.seal(current or 0)
@@ -273,7 +274,7 @@ class Views:
             info.first_sequence == position.segment
             and position.segment <= position.sequence <= info.last_sequence
             and position.end_offset <= info.end_offset
-            and self._source.nonce(info.path) == position.nonce
+            and self._source.nonce(info) == position.nonce
             for info in self._source.segments()
         )
 

@@ -43,7 +43,7 @@ def test_a_header_comes_back() -> None:
 def test_every_byte_of_a_header_counts() -> None:
     """Any changed byte of the block is noticed, the unused ones included; so is a block that is cut."""
     block = HEADER.encoded()
-    for position in (*range(0, 128), *range(128, BLOCK_BYTES, 97), BLOCK_BYTES - 1):
+    for position in (*range(128), *range(128, BLOCK_BYTES, 97), BLOCK_BYTES - 1):
         changed = bytearray(block)
         changed[position] ^= 1
         with pytest.raises(DamagedError, match="header of the segment is damaged"):
