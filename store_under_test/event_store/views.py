@@ -85,11 +85,11 @@ class Views:
         self._due = False  # a segment was sealed since it was last tended
         self._nearly_full = False
         self._worker: _Worker | None = None
+        self._snapshotted = 0  # up to which event
         self.hub = Hub(self._source, self.options.upcasters)
         self.state = self._loaded()
         self.reader = Reader(self._source, self._indexes, self.options.upcasters, self.version_of)
         log.restore_versions(self.state.versions)
-        self._snapshotted = self.state.sequence
         self._remove_strays()
         log.on_durable(self._on_durable)
         log.on_sealed(self._on_sealed)
@@ -250,6 +250,7 @@ class Views:
             # Taken before a retention that a crash cut short: what it has removed is not known any more.
             self._snapshots.start_over()
             state, position = StoreState(), None
+        self._snapshotted = state.sequence
         current = None if position is None or position.segment in state.sealed else position.segment
         offset = position.end_offset if position is not None and self._goes_on(position) else None
         for frame in self._source.frames(max(state.sequence + 1, retained_from), offset):
