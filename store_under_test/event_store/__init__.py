@@ -25,6 +25,7 @@ from store_under_test.event_store.errors import (
     ReadOnlyError,
     StoreClosedError,
     SyncFailedError,
+    UnknownOutcomeError,
     UnknownSchemaError,
     WrongVersionError,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Sizes",
     "StoreClosedError",
     "SyncFailedError",
+    "UnknownOutcomeError",
     "UnknownSchemaError",
     "WrongVersionError",
 ]

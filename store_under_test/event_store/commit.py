@@ -85,8 +85,7 @@ class GroupCommit:
         self._reject = reject
         self._lock = threading.Lock()
         self._queue: deque[Request] = deque()
-        self._group: list[Request] = []
-        self._is_led = False
+        self._leader: object | None = None  # who writes, or was asked to
 
     def run(self, request: Request) -> Any:
         """Have the request done, by this thread or another; its result, or its error raised."""
@@ -105,9 +104,9 @@ class GroupCommit:
         """Queue a request. True if nobody leads: the caller must see to it that `lead` is called."""
         with self._lock:
             self._admit(request)
-            must_lead = not self._is_led
+            must_lead = self._leader is None
             if must_lead:
-                self._is_led = True
+                self._leader = request
             else:
                 request.prepare_to_wait()
             self._queue.append(request)
@@ -131,16 +130,21 @@ class GroupCommit:
         return request.leads
 
     def _lead(self, own: Request | None) -> None:
+        token, group = object(), list[Request]()
         try:
             while True:
                 with self._lock:
-                    self._group = self._next_group()
-                self._do(own)
-                if not self._pass_on(own):
+                    self._leader = token
+                    group = self._next_group()
+                self._do(group, own)
+                if not self._pass_on(group, own):
                     return
         except BaseException as error:
             # Not a failure of the group, which `_do` handles: an interrupt between two steps. Nobody may wait for ever.
-            self._fail(own, error, and_queue=True, is_led=False)
+            is_mine = self._leader is token
+            self._fail(group, own, error, and_queue=is_mine)
+            if is_mine:
+                self._leader = None
             raise
 
     def _next_group(self) -> list[Request]:
@@ -157,38 +161,44 @@ class GroupCommit:
             group.append(queue.popleft())
         return group
 
-    def _do(self, own: Request | None) -> None:
-        head = self._group[0]
+    def _do(self, group: list[Request], own: Request | None) -> None:
+        action = group[0].action
         try:
-            if head.action is not None:
-                head.result = head.action()
+            if action is not None:
+                group[0].result = action()
             else:
-                self._write(self._group)
+                self._write(group)
         except BaseException as error:
-            self._fail(own, error, and_queue=head.action is None, is_led=True)
+            self._fail(group, own, error, and_queue=action is None)
 
-    def _fail(self, own: Request | None, error: BaseException, *, and_queue: bool, is_led: bool) -> None:
+    def _fail(self, group: list[Request], own: Request | None, error: BaseException, *, and_queue: bool) -> None:
         with self._lock:
-            failed = [request for request in self._group if not request.is_done]
+            failed = [request for request in group if not request.is_done]
             if and_queue:
                 failed += self._queue
                 self._queue.clear()
             self._reject(failed[::-1])
-            self._is_led = is_led
         for request in failed:
             request.error = error if request is own else copied(error)
             request.finish()
 
-    def _pass_on(self, own: Request | None) -> bool:
+    def _pass_on(self, group: list[Request], own: Request | None) -> bool:
         """Wake those whose group this was, after the next leader. True if this thread is to go on."""
         goes_on = False
         with self._lock:
             if not self._queue:
-                self._is_led = False
-            elif own is None or not (own.is_done or own in self._group):
+                self._leader = None
+            elif own is None or not (own.is_done or own in group):
                 goes_on = True
             else:
-                goes_on = not any(request.offer_lead() for request in self._queue)
-        for request in self._group:
+                goes_on = not self._offer_lead()
+        for request in group:
             request.finish()
         return goes_on
+
+    def _offer_lead(self) -> bool:
+        for request in self._queue:
+            if request.offer_lead():
+                self._leader = request
+                return True
+        return False

@@ -144,6 +144,10 @@ class SyncFailedError(EventStoreError):
         return f"fsync of {self.path} failed: {self.error}; the store refuses writes until it is opened again"
 
 
+class UnknownOutcomeError(EventStoreError):
+    """A segment has not got its name, or has although an error was reported. Opening the store again tells."""
+
+
 class CursorExpiredError(EventStoreError):
     """A cursor points to events that retention has removed."""
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 import errno
 from enum import Enum
 
-from store_under_test.event_store.errors import LeaseLostError, SyncFailedError
-from store_under_test.event_store.writer import CreationUnknown
+from store_under_test.event_store.errors import LeaseLostError, SyncFailedError, UnknownOutcomeError
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
@@ -31,7 +30,7 @@ class Failure(Enum):
 
 def classify(error: BaseException, *, was_written: bool) -> Failure:
     """The class of a failure; `was_written`: the frame had been handed to the kernel in full."""
-    if was_written or isinstance(error, SyncFailedError | CreationUnknown | LeaseLostError):
+    if was_written or isinstance(error, SyncFailedError | UnknownOutcomeError | LeaseLostError):
         return Failure.FATAL
     if isinstance(error, OSError):
         if error.errno in NO_SPACE:

@@ -70,6 +70,14 @@ def decode(data: bytes) -> Record | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A lease file of another: which file, and what it said."""
+
+    inode: tuple[int, int]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Patience:
     """How an opener waits: for how long, by which clocks; and the lease that it will hold itself, all in seconds."""
 
@@ -167,20 +175,17 @@ def acquire(directory: str, directory_descriptor: int, patience: Patience) -> Le
     """
     path = os.path.join(directory, NAME)
     started, delay_s = patience.clock(), FIRST_DELAY_S
-    seen: tuple[object, bytes] | None = None
-    seen_at = started
+    seen, seen_at = None, started
     while True:
-        descriptor, content = _try(path)
-        if content is None:
-            record = decode(_content(descriptor)) or Record()
-            return Lease(path, descriptor, record, patience.lease_s)
-        now, what = patience.clock(), (_inode(os.fstat(descriptor)), content)
-        files.close_quietly(descriptor)
-        if what != seen:
-            seen, seen_at = what, now
-        record = decode(content) or Record()
+        found = _try(path, patience.lease_s)
+        if isinstance(found, Lease):
+            return found
+        now = patience.clock()
+        if found != seen:
+            seen, seen_at = found, now
+        record = decode(found.content) or Record()
         if record.lease_ms and (now - seen_at) * 1000 >= record.lease_ms:
-            taken = _take_over(directory, directory_descriptor, what, patience.lease_s)
+            taken = _take_over(directory, directory_descriptor, found, patience.lease_s)
             if taken is not None:
                 return taken
         remaining_s = started + patience.timeout_s - now
@@ -190,56 +195,61 @@ def acquire(directory: str, directory_descriptor: int, patience: Patience) -> Le
         delay_s = min(2 * delay_s, MAX_DELAY_S)
 
 
-def _try(path: str) -> tuple[int, bytes | None]:
-    """An open lease file, locked; or, if another has the lock, open, and what it says."""
+def _try(path: str, lease_s: float | None) -> Lease | Seen:
+    """The lock; or, if another has it, what was seen."""
     while True:
         descriptor = files.open_file(path, _FLAGS)
+        is_kept = False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_locked(descriptor):
+                return _seen(descriptor)
             if _inode(os.stat(path, follow_symlinks=False)) == _inode(os.fstat(descriptor)):
-                return descriptor, None
-        except BlockingIOError:
-            return descriptor, _content(descriptor)
+                lease = Lease(path, descriptor, decode(_content(descriptor)) or Record(), lease_s)
+                is_kept = True
+                return lease
         except FileNotFoundError:
             pass  # removed between open and flock: a lock on it excludes nobody
-        except BaseException:
-            files.close_quietly(descriptor)
-            raise
-        files.close_quietly(descriptor)
+        finally:
+            if not is_kept:
+                files.close_quietly(descriptor)
 
 
-def _take_over(
-    directory: str, directory_descriptor: int, seen: tuple[object, bytes], lease_s: float | None
-) -> Lease | None:
+def _is_locked(descriptor: int) -> bool:
+    """Whether this descriptor has the lock now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _take_over(directory: str, directory_descriptor: int, seen: Seen, lease_s: float | None) -> Lease | None:
     """Put a lease of our own in the place of the one that was `seen` for too long; `None` if it has changed."""
     guard = files.open_file(os.path.join(directory, TAKEOVER_NAME), _FLAGS)
     try:
-        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_locked(guard):
+            return None  # another is at it
         return _replace(directory, directory_descriptor, seen, lease_s)
-    except BlockingIOError:
-        return None  # another is at it
     finally:
         files.close_quietly(guard)
 
 
-def _replace(
-    directory: str, directory_descriptor: int, seen: tuple[object, bytes], lease_s: float | None
-) -> Lease | None:
+def _replace(directory: str, directory_descriptor: int, seen: Seen, lease_s: float | None) -> Lease | None:
     path = os.path.join(directory, NAME)
     old = files.open_file(path, _FLAGS)
     try:
-        if (_inode(os.fstat(old)), _content(old)) != seen:
+        if _seen(old) != seen:
             return None
     finally:
         files.close_quietly(old)
-    record = decode(seen[1]) or Record()
+    record = decode(seen.content) or Record()
     mine = replace(record, epoch=record.epoch + 1, process=os.getpid(), is_fenced=True)
     temporary = f"{path}.tmp"
     files.remove_quietly(temporary)
     descriptor = files.open_file(temporary, _FLAGS | os.O_EXCL)
     try:
         files.write_at(descriptor, mine.encoded(), 0)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _is_locked(descriptor)  # nobody else knows the file
         files.sync(descriptor, temporary)
         os.rename(temporary, path)
         files.sync(directory_descriptor, directory)
@@ -248,6 +258,10 @@ def _replace(
         raise
     files.logger.warning("%s: process %d did not renew its lease and was taken over", path, record.process)
     return Lease(path, descriptor, mine, lease_s)
+
+
+def _seen(descriptor: int) -> Seen:
+    return Seen(_inode(os.fstat(descriptor)), _content(descriptor))
 
 
 def _content(descriptor: int) -> bytes:

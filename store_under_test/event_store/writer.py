@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 
 from store_under_test.event_store import files
+from store_under_test.event_store.errors import UnknownOutcomeError
 from store_under_test.event_store.segment import (
     DATA_OFFSET,
     EVENTS,
@@ -117,7 +118,7 @@ def first_size(sizes: Sizes, payload_bytes: int) -> int:
 def create(directory: str, directory_descriptor: int, header: Header, sizes: Sizes, size: int) -> SegmentWriter:
     """A new segment of `size` bytes: durable, with its name, when this returns.
 
-    On an error it is not there, unless the error is a `SyncFailedError` or `CreationUnknown`.
+    On an error it is not there, unless the error is a `SyncFailedError` or `UnknownOutcomeError`.
     """
     path = os.path.join(directory, header.name)
     temporary = f"{path}.tmp"
@@ -135,15 +136,11 @@ def create(directory: str, directory_descriptor: int, header: Header, sizes: Siz
     return SegmentWriter(path, header, descriptor, size, sizes)
 
 
-class CreationUnknown(Exception):
-    """A rename failed and may have happened all the same."""
-
-
 def _rename(temporary: str, path: str) -> None:
     # The epoch in the name is this holder's alone: no other segment can be replaced.
     try:
         os.rename(temporary, path)
     except OSError as error:
         if not os.path.exists(temporary) or os.path.exists(path):
-            raise CreationUnknown(f"renaming to {path} failed: {error}") from error
+            raise UnknownOutcomeError(f"renaming to {path} failed: {error}") from error
         raise

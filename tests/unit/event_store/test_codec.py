@@ -143,11 +143,13 @@ def test_the_limits_of_a_batch() -> None:
 
 
 def test_a_frame_that_holds_other_than_its_header_says_is_noticed() -> None:
-    """Neither more nor fewer events."""
+    """Neither more nor fewer events, nor a field too many."""
     part = encode(event())[0]
-    for versions, parts in (([1], [part] * 2), ([1, 2], [part]), ([1, 2], [part] * 2)):
-        with pytest.raises(ValueError, match="are not 1 events"):
-            decode_frame(encode_frame(versions, parts), 1, 1)
+    for count, payload in ((1, encode_frame([1, 2], [part] * 2)), (2, encode_frame([1], [part]))):
+        with pytest.raises(ValueError, match=f"are not {count} events"):
+            decode_frame(payload, 1, count)
+    with pytest.raises(ValueError):
+        decode_frame(encode_frame([1], [part] * 2), 1, 1)
 
 
 def test_a_control_record_comes_back() -> None:
