@@ -11,6 +11,7 @@ A state cannot be rebuilt from a log whose beginning retention has removed: `Cur
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -23,6 +24,7 @@ Outcome = Literal["allowed", "blocked", "escalated"]
 OUTCOMES: tuple[Outcome, ...] = ("allowed", "escalated", "blocked")  # from mild to strict
 EVENT_TYPES = tuple(f"command.{outcome}" for outcome in OUTCOMES)
 MAX_TRIES = 100  # of one judgement, while others keep appending to the same agent
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.0005, 0.05  # before a try, while what was faster is not durable yet
 
 
 class EventLog(Protocol):
@@ -164,8 +166,9 @@ def judge(command: Command, state: BridgeState, rules: Iterable[Rule]) -> Ruling
 class ValidationBridge:
     """Judges commands and keeps the judgements in `log`. Threads may share a bridge, and bridges a log."""
 
-    def __init__(self, log: EventLog, rules: Iterable[Rule]) -> None:
+    def __init__(self, log: EventLog, rules: Iterable[Rule], *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._log = log
+        self._sleep = sleep
         self._rules = tuple(rules)
         self._lock = threading.Lock()
         self._state = BridgeState()
@@ -194,17 +197,21 @@ class ValidationBridge:
         return self._append(agent, lambda: self._settlement(command_id, approve, by))
 
     def _append(self, agent: str, make: Callable[[], NewEvent]) -> Event:
+        pause_s = FIRST_PAUSE_S
         for _ in range(MAX_TRIES):
             with self._lock:
-                event, version = make(), self._state.agent(agent).version
+                event, seen = make(), self._state.agent(agent).version
             try:
-                appended = self._log.append(event, expected_version=version)
+                appended = self._log.append(event, expected_version=seen)
             except WrongVersionError as error:
                 clash = error
+            else:
                 self.catch_up()
-                continue
+                return appended
             self.catch_up()
-            return appended
+            if self._state.agent(agent).version == seen:  # what was faster is still on its way to the disk
+                self._sleep(pause_s)
+                pause_s = min(2 * pause_s, LAST_PAUSE_S)
         raise clash
 
     def _catch_up(self) -> None:

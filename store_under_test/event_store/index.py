@@ -289,7 +289,7 @@ class Indexes:
     def _opened(self, segment: SegmentInfo) -> SegmentIndex | None:
         """The index in the segment's file; `None` if that is missing or damaged."""
         try:
-            file = IndexFile.open(segment, self._source.nonce(segment))
+            file = IndexFile.open(segment)
         except DamagedIndexError as error:
             self._damaged(segment, error)
             return None
@@ -309,9 +309,8 @@ class Indexes:
             index = ActiveIndex(segment)
             self._extend(index)
         try:
-            nonce = self._source.nonce(segment)
-            write_index(segment, nonce, index.postings, index.table, index.timestamps(), index.times())
-            file = IndexFile.open(segment, nonce)
+            write_index(segment, index.postings, index.table, index.timestamps(), index.times())
+            file = IndexFile.open(segment)
         except (OSError, SyncFailedError, DamagedIndexError) as error:
             self._warn(segment, f"could not write the index of {segment.path}: {error}")
             with self._lock:

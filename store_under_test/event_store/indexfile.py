@@ -85,7 +85,7 @@ class IndexFile:
     header: Header
 
     @classmethod
-    def open(cls, segment: SegmentInfo, nonce: bytes) -> IndexFile | None:
+    def open(cls, segment: SegmentInfo) -> IndexFile | None:
         """`None` if there is none; raises `DamagedIndexError`."""
         path = path_of(segment)
         try:
@@ -93,7 +93,7 @@ class IndexFile:
         except FileNotFoundError:
             return None
         header = _header(path, start)
-        if header.binding != binding_of(segment, nonce):
+        if header.binding != binding_of(segment):
             raise DamagedIndexError(f"{path} is the index of another segment")
         return cls(path, header)
 
@@ -129,8 +129,8 @@ def path_of(segment: SegmentInfo) -> str:
     return os.path.splitext(segment.path)[0] + SUFFIX
 
 
-def binding_of(segment: SegmentInfo, nonce: bytes) -> tuple[int, int, int, bytes]:
-    return segment.first_sequence, segment.last_sequence, segment.end_offset, nonce
+def binding_of(segment: SegmentInfo) -> tuple[int, int, int, bytes]:
+    return segment.first_sequence, segment.last_sequence, segment.end_offset, segment.nonce
 
 
 def _header(path: str, start: bytes) -> Header:
@@ -148,7 +148,6 @@ def _header(path: str, start: bytes) -> Header:
 
 def write_index(
     segment: SegmentInfo,
-    nonce: bytes,
     postings: Growing,
     table: Table,
     timestamps: array[float],
@@ -165,7 +164,7 @@ def write_index(
         arrays[f"{field}.hashes"] = little_endian(packed.hashes)
         arrays[f"{field}.ends"] = little_endian(packed.ends)
         arrays[f"{field}.ordinals"] = little_endian(packed.ordinals)
-    write_atomically(path_of(segment), _encoded([*binding_of(segment, nonce), *times], arrays))
+    write_atomically(path_of(segment), _encoded([*binding_of(segment), *times], arrays))
 
 
 def _encoded(binding: list[object], arrays: dict[str, bytes]) -> bytes:

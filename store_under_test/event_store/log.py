@@ -476,10 +476,6 @@ class Log:
         """The events of the frame at `offset` of `segment`, which ends at `end_offset`. Raises as `frames` does."""
         return self._reader.frame_at(segment, offset, end_offset)
 
-    def nonce(self, segment: SegmentInfo) -> bytes:
-        """The random bytes in the header of `segment`, which no other has."""
-        return self._reader.nonce(segment)
-
 
 _CLOSING = object()
 

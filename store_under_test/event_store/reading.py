@@ -93,10 +93,6 @@ class Reader:
                     raise
             offset = None
 
-    def nonce(self, info: SegmentInfo) -> bytes:
-        """What no other segment has."""
-        return self._segment(info.path).header.nonce
-
     def frame_at(self, info: SegmentInfo, offset: int, end_offset: int | None = None) -> list[Event]:
         """The events of one frame; `end_offset`: where it ends, if that is known, which spares reading ahead."""
         while True:

@@ -50,7 +50,3 @@ class Source:
             events = self._log.frame_at(segment, place.offset, place.end_offset)
             for number in place.events:
                 yield events[number]
-
-    def nonce(self, segment: SegmentInfo) -> bytes:
-        """What is random in the header of a segment."""
-        return self._log.nonce(segment)

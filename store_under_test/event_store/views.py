@@ -238,8 +238,7 @@ class Views:
         if full is None:
             return None
         info = self._source.segments()[-1]
-        nonce = self._source.nonce(info)
-        position = Position(self.state.sequence, info.first_sequence, nonce, info.end_offset)
+        position = Position(self.state.sequence, info.first_sequence, info.nonce, info.end_offset)
         return position, self.state.take(full)
 
     def _loaded(self) -> StoreState:
@@ -275,7 +274,7 @@ class Views:
             info.first_sequence == position.segment
             and position.segment <= position.sequence <= info.last_sequence
             and position.end_offset <= info.end_offset
-            and self._source.nonce(info) == position.nonce
+            and info.nonce == position.nonce
             for info in self._source.segments()
         )
 

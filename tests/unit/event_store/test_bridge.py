@@ -116,6 +116,32 @@ def test_a_judgement_that_came_too_late_is_made_again() -> None:
     assert bridge.state.agent("a") == Agent(4, blocked=3, escalated=1, blocked_in_a_row=3)
 
 
+class SlowLog(MemoryLog):
+    """Another bridge's append to the same agent is queued, and durable after three pauses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def append(self, new: NewEvent, *, expected_version: int | None = None) -> Event:
+        if len(self.pauses) < 3:
+            raise WrongVersionError(new.aggregate, expected_version or 0, 1)
+        return super().append(new, expected_version=expected_version)
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        if len(self.pauses) == 3:
+            super().append(NewEvent("command.allowed", "agent:a", payload={"agent": "a", "command": "other"}))
+
+
+def test_an_append_that_is_not_durable_yet_is_waited_for() -> None:
+    """Longer each time, and not by using up the tries at once."""
+    log = SlowLog()
+    bridge = ValidationBridge(log, RULES, sleep=log.sleep)
+    assert bridge.submit(Command("c", "a", "ls")).version == 2
+    assert log.pauses == [0.0005, 0.001, 0.002]
+
+
 def test_an_endless_race_is_given_up() -> None:
     bridge = ValidationBridge(RacedLog(1000), RULES)
     with pytest.raises(WrongVersionError):

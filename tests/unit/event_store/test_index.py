@@ -76,7 +76,7 @@ def places(directory: Path, number: int) -> list[int]:
     """Bytes in the start and in the header, and one in each of the arrays."""
     with opened(directory) as store:
         segment = store.log.segments()[number]
-        file = IndexFile.open(segment, store.log.nonce(segment))
+        file = IndexFile.open(segment)
     assert file is not None
     parts = [offset + length // 2 for offset, length, _ in file.header.parts.values()]
     assert len(parts) == 3 + 3 * len(FIELDS)

@@ -157,9 +157,7 @@ def test_only_frames_with_matches_are_read(kept: tuple[Path, list[Event]], monke
         ({"cursor": "A" * 23 + "="}, "a damaged one"),
     ],
 )
-def test_a_bad_limit_or_cursor_is_refused(
-    kept: tuple[Path, list[Event]], call: dict[str, Any], problem: str
-) -> None:
+def test_a_bad_limit_or_cursor_is_refused(kept: tuple[Path, list[Event]], call: dict[str, Any], problem: str) -> None:
     with opened(kept[0]) as store, pytest.raises(ValueError, match=problem):
         store.query(**call)
 

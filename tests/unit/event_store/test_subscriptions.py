@@ -11,7 +11,12 @@ import pytest
 
 from store_under_test.event_store import files
 from store_under_test.event_store.aio import AsyncEventStore
-from store_under_test.event_store.errors import CursorExpiredError, StoreClosedError, SyncFailedError, UnknownSchemaError
+from store_under_test.event_store.errors import (
+    CursorExpiredError,
+    StoreClosedError,
+    SyncFailedError,
+    UnknownSchemaError,
+)
 from store_under_test.event_store.event import NewEvent
 from store_under_test.event_store.retention import Policy
 from store_under_test.event_store.upcast import Upcasters
@@ -183,9 +188,7 @@ def test_tasks_follow_too(tmp_path: Path) -> None:
         await store.append(NewEvent("t", "a"))
         seen: list[list[int]] = [[], []]
         enough = [asyncio.Event(), asyncio.Event()]
-        followers = [
-            asyncio.create_task(follow(store, start, seen[n], enough[n])) for n, start in enumerate((1, 20))
-        ]
+        followers = [asyncio.create_task(follow(store, start, seen[n], enough[n])) for n, start in enumerate((1, 20))]
         await asyncio.gather(*(store.append(NewEvent("t", "a")) for _ in range(59)))
         await asyncio.wait_for(asyncio.gather(*(one.wait() for one in enough)), PATIENCE_S)
         assert len((await store.query(type="t", last=7)).events) == 7
