@@ -1,4 +1,4 @@
-"""The format of a segment, as pure functions over bytes. docs/adr/0011 says why it is like this.
+"""The format of a segment, as pure functions over bytes. docs/adr/0012 says why it is like this.
 
     block 0      4096 bytes: the header, written once, before the segment gets its name
     block 1      4096 bytes: the mark, or zeros
