@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -220,10 +221,24 @@ class Session:
 
     def _end(self, last: Iterable[Any]) -> None:
         self.gate.lift()
+        elsewhere = self.client.elsewhere
+        failed = len(elsewhere)
+        if failed:
+            gc.collect()  # files that an exception left behind are closed by now
         for step in last:
             self._step(step)
+        self._note_locked_out(elsewhere[:failed], elsewhere[failed:])
         self._watched(self.client.close)
         self.ledger.closed()
+
+    def _note_locked_out(self, failed: list[str], since: list[str]) -> None:
+        """Whoever was given no handle has nothing to close, and must be given one now that nothing fails.
+
+        Only where opening alone has failed. A failed close may have kept what the next process will not have.
+        """
+        again = next((text for text in since if text.startswith("open ")), "")
+        if again and failed and self.violation is None and all(text.startswith("open ") for text in failed):
+            self.violation = Violation("cannot_open", f"once the fault was gone, in the same process {again}")
 
     def _step(self, step: Any, *, last: bool = False) -> None:
         struck = len(self.gate.fired)
