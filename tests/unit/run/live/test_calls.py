@@ -176,6 +176,18 @@ def test_a_trial_that_ended_its_worker_names_the_call(make_bench: Make) -> None:
     assert made.ended(CallFault("fsync", 999, "EIO"), Violation("hang", "")).site is None
 
 
+def test_a_lasting_short_write_is_blamed_on_the_call_that_is_not_looked_at(make_bench: Make) -> None:
+    class HeadFirst(stores.Log):
+        def write(self, store: Any, line: bytes) -> None:
+            super().write(store, line[:2])
+            os.writev(store, [line[2:]])
+
+    made = engine(make_bench, HeadFirst, APPENDS)
+    found = made.attempt(CallFault("write", 1, "", CallWay.SHORT, CallLasting.FROM_THEN_ON))
+    assert found.violation is not None and found.site is not None
+    assert found.site.function.endswith("HeadFirst.write")
+
+
 def test_a_lock_that_a_failed_opening_keeps_locks_the_next_one_out(make_bench: Make) -> None:
     made = engine(make_bench, stores.LockedOut, SAVES)
     reads = [fault for fault in made.faults() if fault.name == "file_open" and fault.lasting is CallLasting.ONCE]
