@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
+import itertools
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -220,10 +222,24 @@ class Session:
 
     def _end(self, last: Iterable[Any]) -> None:
         self.gate.lift()
+        elsewhere = self.client.elsewhere
+        failed = len(elsewhere)
+        if failed:
+            gc.collect()  # files that an exception left behind are closed by now
         for step in last:
             self._step(step)
+        self._note_locked_out(elsewhere[:failed], elsewhere[failed:])
         self._watched(self.client.close)
         self.ledger.closed()
+
+    def _note_locked_out(self, failed: list[str], since: list[str]) -> None:
+        """Whoever was given no handle has nothing to close, and must be given one now that nothing fails.
+
+        Only where opening alone has failed. A failed close may have kept what the next process will not have.
+        """
+        again = next((text for text in since if text.startswith("open ")), "")
+        if again and failed and self.violation is None and all(text.startswith("open ") for text in failed):
+            self.violation = Violation("cannot_open", f"once the fault was gone, in the same process {again}")
 
     def _step(self, step: Any, *, last: bool = False) -> None:
         struck = len(self.gate.fired)
@@ -369,9 +385,7 @@ class CallsEngine:
         """A violation by one such call that fails once, if there is one: that tells which call is to blame."""
         assert trial.violation is not None
         simpler = []
-        named = sum(call.name == fault.name for call in self.calls)
-        for number in range(fault.number, min(named, fault.number + _SIMPLER) + 1):
-            once = dataclasses.replace(fault, number=number, lasting=CallLasting.ONCE)
+        for once in itertools.islice(self._each_once(fault), _SIMPLER + 1):
             if once not in self.known:
                 self.known[once] = self._tried(once)
             found = self.known[once].violation
@@ -380,6 +394,19 @@ class CallsEngine:
             if found is not None and found.kind == trial.violation.kind:
                 return dataclasses.replace(self.known[once], struck=trial.struck)
         return dataclasses.replace(simpler[0], struck=trial.struck) if simpler else trial
+
+    def _each_once(self, fault: CallFault) -> Iterator[CallFault]:
+        """Each call of its group that a lasting fault strikes, failing alone: not only those of the same name."""
+        numbers: dict[str, int] = {}
+        struck: Seen | None = None
+        for call in self.calls:
+            numbers[call.name] = number = numbers.get(call.name, 0) + 1
+            if struck is None and (call.name, number) == (fault.name, fault.number):
+                struck = call
+            if struck is None or call.group != struck.group:
+                continue
+            if call is struck or failing.strikes_too(fault, call, struck):
+                yield dataclasses.replace(fault, name=call.name, number=number, lasting=CallLasting.ONCE)
 
     def _tried(self, fault: CallFault | CallPair) -> Trial:
         first = fault.first if isinstance(fault, CallPair) else fault

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
 from harness.core.trace import (
     CallSite,
@@ -188,11 +189,29 @@ def _content(descriptor: int) -> bytes:
 
 @dataclass(slots=True)
 class Taken:
-    """A recorded workload with its failures: the trace, and the operations in which a sync failed unseen."""
+    """A recorded workload with its failures: the trace, and the operations in which a sync failed unseen.
+
+    `told` says how many lines of the client's program there were when each operation had ended.
+    """
 
     trace: Trace
     client: Client
     swallowed: set[int] = field(default_factory=set)
+    told: list[int] = field(default_factory=list)
+
+    def program(self, event: int) -> tuple[str, ...]:
+        """The client's program up to a crash after `event`: what it does later has not happened there."""
+        markers = [item.marker for item in self.trace.events[: event + 1] if item.marker is not None]
+        begun = [marker.operation for marker in markers if marker.kind is MarkerKind.BEGIN]
+        if not begun:
+            return ()
+        if begun[-1] >= len(self.told):  # the store can't take it
+            return tuple(self.client.lines)
+        lines = self.client.lines[: self.told[begun[-1]]]
+        ends = (MarkerKind.ACKNOWLEDGE, MarkerKind.FAIL)
+        if not any(marker.kind in ends and marker.operation == begun[-1] for marker in markers):
+            lines[-1] = f"{describe(self.trace.operations[begun[-1]], limit=120)}  # not acknowledged"
+        return tuple(lines)
 
 
 def record_with(bench: Bench, gate: SyncGate, steps: tuple[Any, ...]) -> Taken:
@@ -200,6 +219,7 @@ def record_with(bench: Bench, gate: SyncGate, steps: tuple[Any, ...]) -> Taken:
     bench.materializer.place(empty_image())
     client, recorder = Client(bench), Recorder(bench.directory)
     swallowed: set[int] = set()
+    told: list[int] = []
     recorder.start()
     try:
         with kernel.engage(gate):
@@ -209,11 +229,12 @@ def record_with(bench: Bench, gate: SyncGate, steps: tuple[Any, ...]) -> Taken:
                 if opens and gate.fired and (client.errors or client.elsewhere):
                     break
                 _step(client, recorder, gate, step, swallowed)
+                told += [len(client.lines)] * (len(client.operations) - len(told))
             _close(client, recorder)
     finally:
         recorder.stop()
     trace = recorder.finish(client.operations, client.unsupported, client.errors)
-    return Taken(with_fates(trace, gate.syncs), client, swallowed)
+    return Taken(with_fates(trace, gate.syncs), client, swallowed, told)
 
 
 def _open(client: Client, recorder: Recorder) -> None:
@@ -354,7 +375,7 @@ class SyncsEngine:
         found = self._first_violation(taken, failure)
         if found is None:
             return Trial(len(gate.fired), struck=struck, promise=self.promise)
-        exhibit = self._exhibit(fault, taken, found.violation, found.image)
+        exhibit = self._exhibit(fault, taken.program(found.event), found.violation, found.image)
         site = self._culprit(taken, failed, found).site
         return Trial(len(gate.fired), found.violation, site, exhibit, struck, self.promise, (found.model.name,))
 
@@ -371,7 +392,7 @@ class SyncsEngine:
         return next(concerned, (*silent, *failed)[0])
 
     def ended(self, fault: SyncFault, violation: Violation) -> Trial:
-        exhibit = self._exhibit(fault, None, violation, None)
+        exhibit = self._exhibit(fault, (), violation, None)
         return Trial(1, violation, None, exhibit, (), self.promise)
 
     # --- crashes after the failure -----------------------------------------------------------------
@@ -416,8 +437,7 @@ class SyncsEngine:
     def _promise(self) -> str:
         return self.bench.contract.power_loss or "prefix"
 
-    def _exhibit(self, fault: SyncFault, taken: Taken | None, violation: Violation, image: Image | None) -> Exhibit:
-        lines = () if taken is None else tuple(taken.client.lines)
+    def _exhibit(self, fault: SyncFault, lines: tuple[str, ...], violation: Violation, image: Image | None) -> Exhibit:
         sentence = fault.describe()
         return Exhibit(
             lines=(*lines, f"<fault: {sentence}>", "<power lost>"),

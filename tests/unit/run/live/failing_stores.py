@@ -373,6 +373,36 @@ class Locked(Documents):
         time.sleep(0.01)
 
 
+class LockedOut(Locked):
+    """Takes a lock to open, and gives it back only if the document can be read."""
+
+    def open(self, directory: Path) -> Path:
+        self.lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.look(directory)
+        return directory
+
+    def look(self, directory: Path) -> None:
+        self.load(directory)
+
+    def save(self, store: Path, data: bytes) -> None:
+        Documents.save(self, store, data)
+
+    def close(self, store: Path) -> None:
+        os.close(self.lock)
+
+
+class LetIn(LockedOut):
+    """Does it right."""
+
+    def look(self, directory: Path) -> None:
+        try:
+            self.load(directory)
+        except BaseException:
+            os.close(self.lock)
+            raise
+
+
 class LockedInTime(Locked):
     """Waits for two seconds, and says so."""
 

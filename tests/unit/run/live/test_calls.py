@@ -176,6 +176,33 @@ def test_a_trial_that_ended_its_worker_names_the_call(make_bench: Make) -> None:
     assert made.ended(CallFault("fsync", 999, "EIO"), Violation("hang", "")).site is None
 
 
+def test_a_lasting_short_write_is_blamed_on_the_call_that_is_not_looked_at(make_bench: Make) -> None:
+    class HeadFirst(stores.Log):
+        def write(self, store: Any, line: bytes) -> None:
+            super().write(store, line[:2])
+            os.writev(store, [line[2:]])
+
+    made = engine(make_bench, HeadFirst, APPENDS)
+    found = made.attempt(CallFault("write", 1, "", CallWay.SHORT, CallLasting.FROM_THEN_ON))
+    assert found.violation is not None and found.site is not None
+    assert found.site.function.endswith("HeadFirst.write")
+
+
+def test_a_lock_that_a_failed_opening_keeps_locks_the_next_one_out(make_bench: Make) -> None:
+    made = engine(make_bench, stores.LockedOut, SAVES)
+    reads = [fault for fault in made.faults() if fault.name == "file_open" and fault.lasting is CallLasting.ONCE]
+    found = [trial for trial in map(made.attempt, reads) if trial.violation is not None]
+    assert found and {trial.violation.kind for trial in found if trial.violation} == {"cannot_open"}
+    assert all("in the same process open raised" in trial.violation.sentence for trial in found if trial.violation)
+    assert {trial.site.function for trial in found if trial.site} == {"Documents.load"}
+
+
+def test_a_failed_opening_that_gives_its_lock_back_is_no_finding(make_bench: Make) -> None:
+    made = engine(make_bench, stores.LetIn, SAVES)
+    opened = [fault for fault in made.faults() if fault.name in ("open", "file_open", "flock")]
+    assert opened and all(made.attempt(fault).violation is None for fault in opened)
+
+
 def test_descriptors_that_a_failed_close_left_open_are_closed(make_bench: Make) -> None:
     class Leaky(stores.Log):
         """Locks nothing, but a lock would stay with the descriptor."""

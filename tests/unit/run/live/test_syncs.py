@@ -10,7 +10,7 @@ import pytest
 
 from harness import Append, Contract, Save
 from harness.core.persistence import EXT4, MAX_LOSS, STRICT
-from harness.core.trace import FailedSync
+from harness.core.trace import FailedSync, MarkerKind
 from harness.core.workload import Reopen, Workload
 from harness.inject.syncs import Aftermath, SyncFault
 from harness.judge.classify import Violation
@@ -52,6 +52,27 @@ def test_a_sync_that_is_tried_again_and_believed(make_bench: Make) -> None:
     found = broken(engine(make_bench, stores.PatientLog, APPENDS))
     assert {aftermath for _, _, aftermath in found} >= {Aftermath.CLEAN, Aftermath.LATE}
     assert {line for _, line, _ in found} == {"os.fsync(store)"}
+
+
+def test_the_program_of_a_finding_ends_with_the_power(make_bench: Make) -> None:
+    made = engine(make_bench, stores.SwallowedSync, SAVES)
+    trials = [trial for fault in made.faults() if (trial := made.attempt(fault)).violation is not None]
+    programs = [trial.exhibit.lines for trial in trials if trial.exhibit is not None]
+    assert len(programs) == len(trials)
+    assert all(program[-1] == "<power lost>" for program in programs)
+    assert min(map(len, programs)) == 3, "one operation, the fault, the end of the power"
+
+
+def test_what_was_in_progress_when_the_power_failed_is_not_acknowledged(make_bench: Make) -> None:
+    record = taken(make_bench, stores.SwallowedSync, SyncFault(1, Aftermath.CLEAN), SAVES)
+    begins = [place for place, event in enumerate(record.trace.events) if event.marker is not None]
+    begins = [place for place in begins if record.trace.events[place].marker.kind is MarkerKind.BEGIN]
+    first, second = begins
+    assert record.program(first) == ("Save({'n': 1})  # not acknowledged",)
+    assert record.program(second - 1) == ("Save({'n': 1})  # acknowledged",)
+    assert record.program(second)[1] == "Save({'n': 2})  # not acknowledged"
+    assert record.program(len(record.trace.events) - 1) == tuple(record.client.lines)
+    assert record.program(0) == ()
 
 
 @pytest.mark.parametrize(
