@@ -302,6 +302,7 @@ class Log:
 
     def _write(self, group: Sequence[Request]) -> None:
         """Make the group durable, as one frame, and set the results. On an error nothing of it counts."""
+        self._was_written = False
         batches: list[Batch] = [request.batch for request in group if request.batch is not None]
         if len(group) == 1:
             versions, parts, fields = group[0].versions, batches[0].parts, batches[0].fields
@@ -311,15 +312,20 @@ class Log:
             fields = [decoded for batch in batches for decoded in batch.fields]
         payload = codec.encode_frame(versions, parts)
         events = codec.join(self.last_sequence + 1, versions, fields)
-        offset = self._store(payload, len(events), EVENTS)
-        self.last_sequence += len(events)
-        self._publish()
-        self._tell(events, offset)
         position = 0
         for request in group:
             end = position + len(request.versions)
             request.result = events[position:end]
             position = end
+        try:
+            offset = self._store(payload, len(events), EVENTS)
+            self.last_sequence += len(events)
+            self._publish()
+            self._tell(events, offset)
+        except BaseException as error:
+            if self._was_written:  # an interrupt, say: what is in the file is not what this object believes
+                self._state = LogState("failed", str(error) or repr(error))
+            raise
 
     def _tell(self, events: list[Event], offset: int) -> None:
         try:

@@ -30,13 +30,9 @@ class RawFrame(NamedTuple):
     """A frame that verifies, and where it stands."""
 
     offset: int
+    end_offset: int  # where the next one may start
     header: FrameHeader
     payload: memoryview
-
-    @property
-    def end_offset(self) -> int:
-        """Where the next one may start."""
-        return self.offset + frame_bytes(self.header.payload_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +62,9 @@ def raw_frames(descriptor: int, seed: int, start: int, end: int) -> Iterator[Raw
         found = decode_frame(seed, offset, buffer, offset - base)
         if isinstance(found, FrameHeader):
             first_byte = offset - base + FRAME_HEADER_BYTES
-            yield RawFrame(offset, found, buffer[first_byte : first_byte + found.payload_bytes])
-            offset += frame_bytes(found.payload_bytes)
+            end_offset = offset + frame_bytes(found.payload_bytes)
+            yield RawFrame(offset, end_offset, found, buffer[first_byte : first_byte + found.payload_bytes])
+            offset = end_offset
             continue
         if found == 0 or offset + found > end:
             return
@@ -83,12 +80,12 @@ def scan(descriptor: int, header: Header, path: str, end: int) -> Scan:
     following, retained_from, epoch = header.first_sequence, header.retained_from, header.epoch
     last: RawFrame | None = None
     for frame in raw_frames(descriptor, header.seed, DATA_OFFSET, end):
-        kind, count = frame.header.kind, frame.header.count
-        if frame.header.first_sequence != following or frame.header.epoch < epoch or kind not in (EVENTS, CONTROL):
+        _, kind, _, first, count, frame_epoch, _, _ = frame.header
+        if first != following or frame_epoch < epoch or kind not in (EVENTS, CONTROL):
             raise DamagedError(path, (frame.offset, frame.end_offset), f"a frame out of order; {following} was due")
         if kind == CONTROL:
             retained_from = max(retained_from, decode_control(frame.payload).get("retained_from", 1))
-        following, epoch, last = following + count, frame.header.epoch, frame
+        following, epoch, last = following + count, frame_epoch, frame
     if last is None:
         return found
     return Scan(last.end_offset, last.offset, last.header.checksum, following, epoch, retained_from)

@@ -154,14 +154,9 @@ class FrameHeader(NamedTuple):
     checksum: int
 
 
-def aligned(size: int) -> int:
-    """`size` and what is missing to the next place where a frame may start."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
 def frame_bytes(payload_bytes: int) -> int:
     """The room that a frame with such a payload takes."""
-    return aligned(FRAME_HEADER_BYTES + payload_bytes)
+    return (FRAME_HEADER_BYTES + payload_bytes + ALIGNMENT - 1) & -ALIGNMENT
 
 
 def encode_frame(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from store_under_test.event_store import files
 from store_under_test.event_store.codec import encode_batch
 from store_under_test.event_store.event import Event, NewEvent
 from store_under_test.event_store.face import ViewedStore
@@ -41,7 +41,7 @@ class EventStore(ViewedStore):
         Raises `LockedError` if another handle is open, `ForeignFormatError` if the directory holds something else,
         `DamagedError` if events are missing or not what was written, or an `OSError`.
         """
-        Path(directory).mkdir(exist_ok=True)
+        files.make_directory(os.path.abspath(directory))
         log = Log.open(directory, options)
         try:
             return cls(log, now, views)

@@ -217,6 +217,37 @@ def test_without_descriptors_or_memory_one_append_fails_and_the_next_works(
     assert reread(tmp_path) == ["one", "three", "four"]
 
 
+@pytest.mark.parametrize("place", ["in a view", "after the write", "before the write"])
+def test_an_interrupt_leaves_no_doubt_about_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Before the write nothing has changed; after it the store must be opened again, and then counts right."""
+    store = opened(tmp_path)
+    store.append(event("one"))
+    with monkeypatch.context() as patch:
+        if place == "in a view":
+            interrupt = failing(patch, "_tell", KeyboardInterrupt(), effect=True, target=store.log)
+        else:
+            effect = place == "after the write"
+            interrupt = failing(patch, "_datasync" if effect else "write_at", KeyboardInterrupt(), target=files)
+        with pytest.raises(KeyboardInterrupt):
+            store.append(event("two"))
+        assert interrupt
+    if place == "before the write":
+        assert store.append(event("again")).version == 2
+        expected = ["one", "again"]
+    else:
+        with pytest.raises(ReadOnlyError):
+            store.append(event("refused"))
+        expected = ["one", "two"]
+    store.close()
+    with opened(tmp_path) as store:
+        assert payloads(store) == expected
+        third = store.append(event("three"))
+        assert (third.sequence, third.version) == (3, 3)
+    assert reread(tmp_path) == [*expected, "three"]
+
+
 def test_an_error_of_a_write_ends_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A medium that fails to write is not written to."""
     store = opened(tmp_path)
