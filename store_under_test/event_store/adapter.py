@@ -14,8 +14,8 @@ from store_under_test.event_store.store import EventStore
 from store_under_test.event_store.views import ViewOptions
 from store_under_test.event_store.writer import Sizes
 
-STEP_BYTES = 8192
-SEGMENT_BYTES = 4 * STEP_BYTES  # two blocks of which are no room for events
+STEP_BYTES = 4096
+SEGMENT_BYTES = 5 * STEP_BYTES  # two blocks of which are no room for events
 LOCK_TIMEOUT_S = 2.0
 
 OPTIONS = Options(
