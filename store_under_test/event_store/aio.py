@@ -24,6 +24,7 @@ from store_under_test.event_store.event import Event, NewEvent
 from store_under_test.event_store.log import Expected, LogState, Options
 from store_under_test.event_store.query import Page
 from store_under_test.event_store.store import EventStore
+from store_under_test.event_store.views import ViewOptions
 
 
 class _Task(Request):
@@ -69,9 +70,10 @@ class AsyncEventStore:
         options: Options | None = None,
         *,
         now: Callable[[], float] = time.time,
+        views: ViewOptions | None = None,
     ) -> Self:
         """See `EventStore.open`."""
-        store = await asyncio.to_thread(EventStore.open, directory, options, now=now)
+        store = await asyncio.to_thread(EventStore.open, directory, options, now=now, views=views)
         return cls(store, now)
 
     async def append(self, event: NewEvent, *, expected_version: Expected = None) -> Event:

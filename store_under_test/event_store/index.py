@@ -177,7 +177,7 @@ class Indexes:
         """`rebuilt` is called for each index file that was damaged."""
         self._source = source
         self._rebuilt = rebuilt
-        self._lock = threading.RLock()  # over the four fields below; never held while a file is read
+        self._lock = threading.RLock()  # over the fields below; a writer waits for it, so little is read under it
         self._active: ActiveIndex | None = None
         self._just_sealed: ActiveIndex | None = None
         self._files: dict[str, SealedIndex] = {}

@@ -207,7 +207,9 @@ class Reader:
     # --- pages ------------------------------------------------------------------------------------
 
     def _page(self, filter: Filter, limit: int, start: int | None) -> Page:
-        last = min(self._source.last_sequence, filter.last or self._source.last_sequence)
+        last = self._source.last_sequence
+        if filter.last is not None:
+            last = min(last, filter.last)
         segments = self._source.segments()  # after `last`, so that it is in one of them
         oldest = self._source.retained_from
         if start is not None and start < oldest:

@@ -33,6 +33,8 @@ WANTED: tuple[dict[str, Any], ...] = (
     {"first": 117, "last": 391, "actor": "p", "since": 250.0},
     {"first": 600, "last": 500, "type": "done"},
     {"last": 5},
+    {"last": 0},
+    {"first": 0, "last": 3, "type": "noted"},
 )
 
 
@@ -57,7 +59,7 @@ def pages(store: EventStore, limit: int, **wanted: Any) -> list[Event]:
 
 
 def searched(stored: list[Event], wanted: dict[str, Any]) -> list[Event]:
-    first, last = wanted.get("first", 1), wanted.get("last", len(stored))
+    first, last = max(1, wanted.get("first", 1)), wanted.get("last", len(stored))
     return [one for one in stored[first - 1 : last] if Filter(**wanted).holds(one)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -306,6 +307,27 @@ def test_in_the_background_files_are_made_and_the_thread_ends_with_the_store(tmp
     assert not thread.is_alive()
     assert len(index_files(tmp_path)) >= sealed - 1  # the last may have been sealed as the store was closed
     assert snapshot_files(tmp_path)
+
+
+def test_memory_grows_with_segments_a_little_and_not_with_events(tmp_path: Path) -> None:
+    """A log four times as long, opened and asked everything: some kilobytes more for each segment."""
+    used: list[tuple[int, int]] = []
+    for rounds in (3, 12):
+        directory = tmp_path / str(rounds)
+        with opened(directory) as store:
+            for number in range(rounds):
+                store.append_batch(drawn(80, number))
+                store.compact()
+        tracemalloc.start()
+        with opened(directory, cache_bytes=20_000) as store:
+            for wanted in ({"type": "done"}, {"actor": "p"}, {"correlation": "s1"}, {"since": 0.0}):
+                assert len(store.query(**wanted, limit=10_000).events) > rounds
+            assert store.find("nobody") is None
+            assert sum(1 for _ in store.subscribe().ready()) == 80 * rounds
+            used.append((tracemalloc.get_traced_memory()[0], len(store.log.segments())))
+        tracemalloc.stop()
+    (few_bytes, few), (many_bytes, many) = used
+    assert many_bytes - few_bytes < (many - few) * 12_000
 
 
 def test_on_request_nothing_is_written_until_then(tmp_path: Path) -> None:
