@@ -16,6 +16,7 @@ from typing import Any
 
 import harness
 from harness.core.contract import Contract
+from harness.core.costs import Costs
 from harness.core.coverage import FaultCoverage
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
@@ -27,6 +28,7 @@ from harness.explore.workloads import Workloads, workloads
 from harness.record.callsite import is_store_file
 from harness.run.campaign import Campaign, Progress, Silent
 from harness.run.containment import CAN_FORK
+from harness.run.costing import measure_costs
 from harness.run.coverage import fault_coverage
 from harness.run.environment import environment, file_system_of
 from harness.run.exploring import ExploreJob, Found, Plan
@@ -331,6 +333,7 @@ class Run:
             models={plan.model.name: _model(plan.model) for plan in self.plans},
             zoo=zoo_record(),
             fault_coverage=self._fault_coverage(findings),
+            costs=self._costs(),
             seconds=round(seconds, 3),
         )
 
@@ -340,6 +343,15 @@ class Run:
         broken = [finding.call_site for finding in findings if finding.persistence_models]
         traces = map(self.campaign.trace, files)
         return fault_coverage(self.live.struck(), traces, broken, self.adapter, self.live.applicable())
+
+    def _costs(self) -> Costs | None:
+        """Not where only some scenarios were asked for: such a certificate is no baseline for anything."""
+        if self.options.scenarios or self.options.schedules or self.options.survey:
+            return None
+        self.progress.phase("counting costs", 0)
+        recorded = [item for family in self.families.values() for item in family.recorded]
+        unseen = next((detail for item in recorded for _, detail, _ in item.unseen), "")
+        return measure_costs(self.campaign, unseen and f"the recorder does not see every call ({unseen})")
 
     def _all_notes(self) -> tuple[str, ...]:
         notes = list(self.notes)
