@@ -1,9 +1,9 @@
 """What a fixed workload costs a store, counted several times: `harness.core.costs`.
 
-Counting is done in workers of their own (`harness.run.counting`), with a fixed order of sets, and each time in a child
-that was forked after the adapter was loaded, so that nothing ran before it. What was not the same in each of `RUNS` runs
-is left out with that reason. So are all counts of a store that starts threads or processes: what they do, and when, may
-be the same three times by luck.
+Counting is done in workers of their own (`harness.run.counting`), with a fixed order of sets, each time in a child that
+was forked after the adapter was loaded, so that nothing ran before it. What was not the same in each of `RUNS` runs is
+left out with that reason. So are all counts of a store that starts threads or processes: what they do, and when, may be
+the same three times by luck.
 """
 
 from __future__ import annotations

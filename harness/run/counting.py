@@ -2,8 +2,8 @@
 
 With the calls of the store gated: system calls and bytes. In a process where nothing at all is patched: calls of Python
 functions (`sys.setprofile`; frames of the harness and of the import system are left out, calls of functions written in
-C do not count), and the blocks of memory that the open store holds after the workload (`sys.getallocatedblocks`). There,
-the workload ran once before, so that what is done once in a process is no part of it.
+C do not count), and the blocks of memory that the open store holds after the workload (`sys.getallocatedblocks`).
+There, the workload ran once before, so that what is done once in a process is no part of it.
 """
 
 from __future__ import annotations
