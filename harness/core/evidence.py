@@ -161,7 +161,8 @@ class ClaimResult:
 #: Fields that depend on the machine or the moment, or repeat what the evidence says.
 _NOT_REPRODUCIBLE = (
     *("issued_at", "environment", "seconds", "zoo", "adapter", "notes", "not_exercised"),
-    *("fault_coverage", "coverage", "costs", "decision"),
+    *("fault_coverage", "coverage", "measurements"),
+    *("costs", "decision"),
 )
 
 #: Fields of evidence that are not the same twice where real races or a real clock decide.
@@ -193,6 +194,7 @@ class Certificate:
     seconds: float = 0.0
     fault_coverage: FaultCoverage | None = None
     coverage: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
     costs: Costs | None = None
     decision: Decision | None = None
 

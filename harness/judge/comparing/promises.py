@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from harness.core.comparison import Change, Weight
@@ -120,6 +121,54 @@ def _builtin(name: str) -> type[BaseException] | None:
     return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
 
+# --- limits -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredLimit:
+    """A limit that a store declares: `sense` is "at most" or "at least"; `verdict` is what became of it."""
+
+    metric: str
+    sense: str
+    bound: float
+    verdict: Verdict
+
+    def as_strict_as(self, bound: float) -> bool:
+        return self.bound >= bound if self.sense == "at least" else self.bound <= bound
+
+
+def declared_limits(certificate: Certificate) -> tuple[DeclaredLimit, ...]:
+    """Those that the store was measured against; what can't be read is none."""
+    rows = certificate.measurements.get("limits", [])
+    return tuple(filter(None, map(_declared, rows))) if isinstance(rows, list) else ()
+
+
+def _declared(row: Any) -> DeclaredLimit | None:
+    try:
+        return DeclaredLimit(str(row["metric"]), str(row["sense"]), float(row["limit"]), Verdict(row["verdict"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def limit_changes(pair: Pair) -> Iterator[Change]:
+    """Limits that are gone or looser. How fast a store is, is no subject: times of two runs can't be compared."""
+    old, new = ({item.metric: item for item in declared_limits(side)} for side in (pair.old, pair.new))
+    for metric, before in old.items():
+        now = new.get(metric)
+        if now is None:
+            sentence = f"{metric} has no limit any more; it was {before.sense} {before.bound:g}."
+            yield Change("contract", Weight.REGRESSION, metric, sentence, f"{before.bound:g}", "")
+        elif now.bound != before.bound or now.sense != before.sense:
+            stricter = now.sense == before.sense and now.as_strict_as(before.bound)
+            weight = Weight.IMPROVEMENT if stricter else Weight.REGRESSION
+            sentence = f"The limit of {metric} was {before.sense} {before.bound:g} and is {now.sense} {now.bound:g}."
+            yield Change("contract", weight, metric, sentence, f"{before.bound:g}", f"{now.bound:g}")
+    for metric, now in new.items():
+        if metric not in old:
+            sentence = f"{metric} has a limit: {now.sense} {now.bound:g}."
+            yield Change("contract", Weight.IMPROVEMENT, metric, sentence, "", f"{now.bound:g}")
+
+
 # --- claims -------------------------------------------------------------------------------------
 
 
@@ -132,7 +181,8 @@ def claim_changes(pair: Pair) -> Iterator[Change]:
             yield _gone(before, pair)
             continue
         yield from _decided_otherwise(before, now)
-        if name not in STRENGTH and before.promised != now.promised:
+        known = name in STRENGTH or (declared_limits(pair.old) and declared_limits(pair.new))
+        if not known and before.promised != now.promised:
             sentence = f"{name} promised {before.promised} and promises {now.promised}: which is more is not known."
             yield Change("contract", Weight.UNDECIDED, name, sentence, before.promised, now.promised)
     for name, now in new.items():

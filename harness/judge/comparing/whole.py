@@ -10,7 +10,7 @@ from harness.judge.comparing.coverage import coverage_changes
 from harness.judge.comparing.effort import effort_changes
 from harness.judge.comparing.findings import finding_changes
 from harness.judge.comparing.pair import Pair, Tolerance, run_changes
-from harness.judge.comparing.promises import claim_changes, contract_changes
+from harness.judge.comparing.promises import claim_changes, contract_changes, limit_changes
 
 __all__ = ["Tolerance", "compare"]
 
@@ -29,6 +29,7 @@ def compare(old: Certificate, new: Certificate, tolerance: Tolerance = _AS_PUBLI
     changes: list[Change] = [
         *run_changes(pair),
         *contract_changes(pair),
+        *limit_changes(pair),
         *claim_changes(pair),
         *about_findings,
         *effort_changes(pair),

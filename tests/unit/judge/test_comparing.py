@@ -220,6 +220,39 @@ def test_a_claim_of_no_contract_word_can_be_told_but_not_ranked() -> None:
     assert only(comparison, UNDECIDED).subject == "limits"
 
 
+def limited(**bounds: float) -> dict[str, Any]:
+    rows = [{"metric": name, "sense": "at most", "limit": bound, "verdict": "pass"} for name, bound in bounds.items()]
+    return {"limits": [*rows, {"metric": "unreadable"}]}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "weight"),
+    [
+        ({"p99": 5.0}, None),
+        ({"p99": 6.0}, REGRESSION),
+        ({"p99": 4.0}, IMPROVEMENT),
+        ({}, REGRESSION),
+        ({"p99": 5.0, "p50": 1.0}, IMPROVEMENT),
+    ],
+)
+def test_limits_that_are_looser_or_gone(bounds: dict[str, float], weight: Weight | None) -> None:
+    """A limit is a promise; what was measured against it is no subject of a comparison."""
+    old = dataclasses.replace(full(), measurements=limited(p99=5.0))
+    comparison = compared(old, measurements=limited(**bounds))
+
+    assert [change.weight for change in comparison.changes] == ([weight] if weight else [])
+
+
+def test_the_number_of_limits_is_no_promise_of_its_own() -> None:
+    """Where each limit is known, "2 limits" after "3 limits" is not told as well."""
+    first = dataclasses.replace(full().claims[0], claim="limits", promised="2 limits")
+    old = dataclasses.replace(full(), claims=(first,), measurements=limited(p99=5.0, p50=1.0))
+    comparison = compared(
+        old, claims=(dataclasses.replace(first, promised="1 limit"),), measurements=limited(p99=5.0)
+    )
+    assert only(comparison, REGRESSION).subject == "p50" and comparison.of(UNDECIDED) == ()
+
+
 @pytest.mark.parametrize(
     ("claim", "promised", "wanted", "enough"),
     [
