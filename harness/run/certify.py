@@ -30,6 +30,7 @@ from harness.run.campaign import Campaign, Progress, Silent
 from harness.run.containment import CAN_FORK
 from harness.run.costing import measure_costs
 from harness.run.coverage import fault_coverage
+from harness.run.deciding import decided
 from harness.run.environment import environment, file_system_of
 from harness.run.exploring import ExploreJob, Found, Plan
 from harness.run.findings import Case
@@ -67,7 +68,7 @@ def certify_adapter(spec: str, options: Options, progress: Progress | None = Non
     spec = resolved_spec(spec)
     adapter = load_adapter(spec)
     with Run(spec, adapter, options, progress or Silent()) as run:
-        return run.certificate()
+        return decided(run.certificate(), options.policy)
 
 
 class Run:

@@ -8,11 +8,13 @@ There, the workload ran once before, so that what is done once in a process is n
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import dataclasses
 import gc
 import os
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,15 +33,12 @@ from harness.run.recovering import Board, Step
 from harness.run.worker_main import Setup
 
 OPEN, SNAPSHOT, CLOSE, EVERYTHING = "open", "snapshot", "close", "everything"
-#: Audit events that tell of a thread or a process.
-_OTHERS = {
-    "_thread.start_new_thread": "threads",
-    "_thread.start_joinable_thread": "threads",
-    "os.fork": "processes",
-    "os.forkpty": "processes",
-    "os.posix_spawn": "processes",
-    "subprocess.Popen": "processes",
-}
+#: Audit events that tell of a process. None tells of threads in every version of Python: those are noticed by name.
+_PROCESSES = ("os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen")
+_STARTERS = (
+    *((_thread, name) for name in ("start_new_thread", "start_new", "start_joinable_thread")),
+    *((threading, name) for name in ("_start_new_thread", "_start_joinable_thread")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +91,24 @@ _others: set[str] = set()
 
 
 def _watch_for_others() -> None:
-    """A hook can't be taken back, and this process ends with its job."""
+    """None of this is taken back: the process ends with its job."""
+    sys.addaudithook(_heard)
+    for module, name in _STARTERS:
+        if hasattr(module, name):
+            setattr(module, name, _noticing(getattr(module, name)))
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in _OTHERS:
-            _others.add(_OTHERS[event])
 
-    sys.addaudithook(hook)
+def _heard(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in _PROCESSES:
+        _others.add("processes")
+
+
+def _noticing(start: Callable[..., Any]) -> Callable[..., Any]:
+    def noticed(*arguments: Any, **keywords: Any) -> Any:
+        _others.add("threads")
+        return start(*arguments, **keywords)
+
+    return noticed
 
 
 class _Run:
