@@ -72,6 +72,7 @@ def _area(suite: Element, comparison: Comparison, area: str) -> None:
         if told:
             element = SubElement(case, tag, message=_attribute(told[0]), type=weight.value)
             element.text = _body("\n".join(told))
+            return
 
 
 def cases(certificate: Certificate) -> tuple[Case, ...]:

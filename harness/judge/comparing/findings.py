@@ -124,13 +124,20 @@ def _new(pair: Pair, item: Matched) -> Iterator[Change]:
 def _mended(pair: Pair, item: Matched) -> Iterator[Change]:
     finding = item.old
     assert finding is not None
-    again = [row for row in pair.new.evidence if (row.claim, row.scenario) == (finding.claim, finding.scenario)]
-    if any(row.verdict is Verdict.PASS for row in again) or _other_finding(pair.new, finding):
+    if _looked_again(pair, finding) or _other_finding(pair.new, finding):
         sentence = f"No longer found: {_told(finding)}."
         yield Change("findings", Weight.IMPROVEMENT, finding.kind, sentence, finding.id, "")
     else:
         sentence = f"Not seen, but {finding.scenario} came to no result either: {_told(finding)}."
         yield Change("findings", Weight.UNDECIDED, finding.kind, sentence, finding.id, "")
+
+
+def _looked_again(pair: Pair, finding: Finding) -> bool:
+    """Whether what found it passed; where no evidence goes by the name of its scenario, whether its claim is kept."""
+    rows = [row for row in pair.new.evidence if (row.claim, row.scenario) == (finding.claim, finding.scenario)]
+    if not rows and all(row.scenario != finding.scenario for row in pair.old.evidence):
+        return any(claim.claim == finding.claim and claim.verdict is Verdict.PASS for claim in pair.new.claims)
+    return any(row.verdict is Verdict.PASS for row in rows)
 
 
 def _other_finding(certificate: Certificate, finding: Finding) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.core.comparison import Change, Comparison, Side, in_order
 from harness.core.errors import UsageError
-from harness.core.evidence import Certificate
+from harness.core.evidence import Certificate, certificate_from_json
 from harness.judge.comparing.costs import cost_changes
 from harness.judge.comparing.coverage import coverage_changes
 from harness.judge.comparing.effort import effort_changes
@@ -23,7 +23,7 @@ def compare(old: Certificate, new: Certificate, tolerance: Tolerance = _AS_PUBLI
         raise UsageError(
             f"the certificates are of different stores, {old.store!r} and {new.store!r}: compare two of the same."
         )
-    pair = Pair(old, new, tolerance)
+    pair = Pair(_as_read(old), _as_read(new), tolerance)
     findings, about_findings = finding_changes(pair)
     costs, about_costs = cost_changes(pair)
     changes: list[Change] = [
@@ -39,6 +39,11 @@ def compare(old: Certificate, new: Certificate, tolerance: Tolerance = _AS_PUBLI
     return Comparison(old.store, _side(old), _side(new), in_order(changes), findings, costs, tolerance.words())
 
 
+
+
+def _as_read(certificate: Certificate) -> Certificate:
+    """As it is when it comes from a file: a certificate that was just issued may hold tuples where that has lists."""
+    return certificate_from_json(certificate.to_json(), certificate.store)
 
 
 def _side(certificate: Certificate) -> Side:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from harness import UsageError
 from harness.core.comparison import Change, Comparison, Weight
 from harness.core.costs import BLOCKS, COSTING, PYTHON_CALLS, SYSTEM_CALLS, WRITTEN, Cost, Costs, LeftOut
 from harness.core.coverage import FaultCount, FaultCoverage, SiteCoverage, SourceFile
-from harness.core.evidence import Certificate, Finding
+from harness.core.evidence import Certificate, Finding, certificate_from_json
 from harness.core.trace import CallSite
 from harness.core.verdict import Verdict
 from harness.judge.comparing import Tolerance, compare
@@ -115,6 +116,14 @@ def test_everything_equal_says_nothing_at_all() -> None:
 
     assert comparison.changes == () and comparison.verdict is Verdict.PASS
     assert [row.weight for row in comparison.costs] == [NOTE] * 4
+
+
+def test_a_certificate_that_was_just_issued_equals_its_file() -> None:
+    """Tuples and lists are the same sequence."""
+    models = {"strict": {"assumptions": ("a", "b"), "torn": "page"}}
+    old = dataclasses.replace(full(), models=models, contract={**CONTRACT, "errors": ("OSError",)})
+    read = certificate_from_json(json.loads(json.dumps(old.to_json())), "it")
+    assert compare(old, read).changes == compare(read, old).changes == ()
 
 
 def test_another_store_is_no_comparison() -> None:
@@ -376,6 +385,10 @@ def test_a_finding_is_mended_only_if_it_was_looked_for() -> None:
 
     lines = tuple(row for row in full().evidence if row.scenario != "power-loss")
     assert "came to no result" in told(compared(old, evidence=lines), UNDECIDED)[0]
+
+    merged = dataclasses.replace(full(), findings=(swallowed,))  # no evidence has the name of its scenario
+    assert only(compared(merged), IMPROVEMENT).area == "findings"
+    assert told(compared(merged, claims=with_claim("io_error", verdict=Verdict.UNKNOWN)), UNDECIDED, "findings") != []
 
     other = dataclasses.replace(swallowed, claim="power_loss", scenario="power-loss", confirmed=True)
     mended = compared(old, findings=(other,), evidence=with_evidence("power-loss", verdict=Verdict.FAIL))
