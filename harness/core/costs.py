@@ -1,6 +1,6 @@
 """What a fixed workload costs a store, as counts that are the same in every run: system calls, bytes, Python calls.
 
-No times: those of two runs can't be compared (see `docs/PERFORMANCE.md`).
+No times: those of two runs can't be compared (docs/CI.md).
 """
 
 from __future__ import annotations

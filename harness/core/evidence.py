@@ -25,6 +25,9 @@ from harness.core.verdict import Verdict, merge
 FORMAT_VERSION = 1
 #: History of the format. 1: first.
 
+#: In the environment of a certificate: the profile's seconds, which are only a backstop, ended the search.
+OUT_OF_TIME = "out_of_time"
+
 
 @dataclass(frozen=True, slots=True)
 class TimelineItem:

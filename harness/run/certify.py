@@ -19,7 +19,7 @@ from harness.core.contract import Contract
 from harness.core.costs import Costs
 from harness.core.coverage import FaultCoverage
 from harness.core.errors import UsageError
-from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
+from harness.core.evidence import OUT_OF_TIME, Certificate, ClaimResult, Evidence, Finding
 from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
 from harness.core.scenario import CRASH_ENGINE, Scenario
@@ -90,6 +90,7 @@ class Run:
         self.families: dict[str, Family] = {}
         self.notes: list[str] = []
         self.disagreements: list[str] = []
+        self.out_of_time = False
 
     def __enter__(self) -> Run:
         self.campaign.__enter__()
@@ -191,6 +192,7 @@ class Run:
         plans, known, new = self.plans, set[_Defect](), set[_Defect]()
         for family, members, last in waves:
             if self.campaign.out_of_time:
+                self.out_of_time = True
                 self.notes.append(f"stopped after {self.options.budget.seconds:g} s, the backstop of this profile")
                 break
             jobs = [self._job(family, workload, item, plans) for workload, item in members]
@@ -327,6 +329,7 @@ class Run:
                 "recovery_file_system": "tmpfs" if self.campaign.private else file_system_of(self.campaign.data),
                 "jobs": self.options.jobs,
                 "time_limit_s": self.options.time_limit_s,
+                **({OUT_OF_TIME: True} if self.out_of_time or self.live.out_of_time else {}),
             },
             contract=_contract(self.contract),
             notes=self._all_notes(),

@@ -112,11 +112,11 @@ def _verdicts(key: Key, before: Row, now: Row) -> Iterator[Change]:
 def _counts(key: Key, before: Row, now: Row, pair: Pair) -> Iterator[Change]:
     """Fewer than before, of what is the same in every run of the same search.
 
-    After a violation a search ends early, so there the counts say nothing. Where everything was tried, fewer states and
-    faults are no less: the store makes fewer calls.
+    After a violation a search ends early, so there the counts say nothing, and where it came to no result that is told.
+    Where everything was tried, fewer states and faults are no less: the store makes fewer calls.
     """
-    broken = Verdict.FAIL in (before.verdict, now.verdict)
-    if broken or not pair.same_search or not (before.deterministic and now.deterministic):
+    without = Verdict.FAIL in (before.verdict, now.verdict) or now.verdict is Verdict.UNKNOWN
+    if without or not pair.same_search or not (before.deterministic and now.deterministic):
         return
     shrinking = (
         ("workloads", before.workloads, now.workloads, False),

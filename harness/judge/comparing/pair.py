@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.core.comparison import Change, Weight
-from harness.core.evidence import Certificate
+from harness.core.evidence import OUT_OF_TIME, Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ def run_changes(pair: Pair) -> list[Change]:
         ("seed", str(old.seed), str(new.seed)),
         ("version of the harness", _environment(old, "harness"), _environment(new, "harness")),
     )
+    late = [name for name, side in (("earlier", old), ("later", new)) if side.environment.get(OUT_OF_TIME)]
     surroundings = (
         ("adapter", old.adapter, new.adapter),
         ("version of Python", _environment(old, "python"), _environment(new, "python")),
@@ -60,8 +61,14 @@ def run_changes(pair: Pair) -> list[Change]:
     consequence = "how much was tried and covered is not compared"
     return [
         *(_difference(Weight.UNDECIDED, row, consequence) for row in searches if row[1] != row[2]),
+        *(_late(name, consequence) for name in late),
         *(_difference(Weight.NOTE, row, "") for row in surroundings if row[1] != row[2]),
     ]
+
+
+def _late(name: str, consequence: str) -> Change:
+    sentence = f"Time ran out in the {name} run: {consequence}."
+    return Change("run", Weight.UNDECIDED, f"time of the {name} run", sentence)
 
 
 def _difference(weight: Weight, row: tuple[str, str, str], consequence: str) -> Change:

@@ -49,13 +49,13 @@ def contract_changes(pair: Pair) -> Iterator[Change]:
 
 def _promise_change(name: str, before: Any, now: Any) -> Change:
     stronger = at_least(name, now, before)
-    told = f"was {_word(before)} and is {_word(now)}"
+    told = f"{_word(before)} before, {_word(now)} now"
     if stronger is None:
-        weight, sentence = Weight.UNDECIDED, f"The promise about {name} {told}: which of them is weaker is not known."
+        weight, sentence = Weight.UNDECIDED, f"About {name} is promised {told}: which of them is weaker is not known."
     elif stronger:
-        weight, sentence = Weight.IMPROVEMENT, f"More is promised about {name}: it {told}."
+        weight, sentence = Weight.IMPROVEMENT, f"More is promised about {name}: {told}."
     else:
-        weight, sentence = Weight.REGRESSION, f"Less is promised about {name}: it {told}."
+        weight, sentence = Weight.REGRESSION, f"Less is promised about {name}: {told}."
     return Change("contract", weight, name, sentence, _word(before), _word(now))
 
 

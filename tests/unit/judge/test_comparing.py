@@ -489,6 +489,22 @@ def test_another_search_is_said_and_not_compared(changes: dict[str, Any], name: 
     assert [change.subject for change in comparison.of(UNDECIDED)] == [name, "bit-flip"]
 
 
+@pytest.mark.parametrize("late", ["earlier", "later"])
+def test_a_run_that_time_has_ended_is_no_measure(late: str) -> None:
+    """A busy machine makes no regression: what was left out for want of time is undecided."""
+    environment = {**passing().environment, "out_of_time": True}
+    fewer = with_evidence("power-loss", "strict", workloads=1)
+    old = dataclasses.replace(full(), environment=environment) if late == "earlier" else full()
+    new = {"environment": environment} if late == "later" else {"environment": passing().environment}
+
+    assert only(compared(old, evidence=fewer, **new), UNDECIDED).subject == f"time of the {late} run"
+
+
+def test_counts_of_what_came_to_no_result_are_not_told_as_well() -> None:
+    nothing = with_evidence("bit-flip", verdict=Verdict.UNKNOWN, workloads=0, faults_fired=0)
+    assert [change.area for change in compared(evidence=nothing).changes] == ["evidence"]
+
+
 def test_other_surroundings_are_noted() -> None:
     """Another Python or path of the adapter changes no verdict."""
     comparison = compared(adapter="elsewhere:Adapter", environment={**passing().environment, "python": "3.11.8"})
