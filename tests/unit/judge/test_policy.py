@@ -16,7 +16,7 @@ from harness.core.evidence import Certificate
 from harness.core.verdict import Verdict
 from harness.judge.policy import Policy, decide, policy_from_table
 from tests.golden.sample import failing, passing, unknown
-from tests.unit.judge.test_comparing import full, site, with_claim, with_evidence
+from tests.unit.judge.compared import full, site, with_claim, with_evidence
 
 NOW = datetime.datetime(2026, 3, 20, 9, 26, 53, tzinfo=datetime.UTC)
 READY, NOT_READY, UNDECIDED = Readiness
