@@ -37,9 +37,9 @@ def measure_costs(campaign: Campaign, unseen: str = "") -> Costs | None:
     counted: list[list[Counted]] = []
     for gated in (True, False):
         outcomes = _outcomes(campaign, CostJob(workload, gated))
-        if any(isinstance(outcome, Interrupted) for outcome in outcomes):
+        counted.append([outcome.result for outcome in outcomes if isinstance(outcome, Done) and outcome.result.ended])
+        if len(counted[-1]) < RUNS:
             return None
-        counted.append([outcome.result for outcome in outcomes if isinstance(outcome, Done)])
     return costs_of(workload, *counted, unseen=unseen)
 
 

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any
 
 from harness.core.costs import BLOCKS, PYTHON_CALLS, READ, WRITTEN
-from harness.core.errors import Unsupported
+from harness.core.errors import Unsupported, UsageError
 from harness.core.workload import Reopen, Workload
 from harness.record import get_ready, install, kernel
 from harness.record.callsite import HARNESS, is_of_the_store
@@ -51,11 +51,15 @@ class CostJob:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What one run cost, by operation and unit; `others` are what the store started besides: threads, processes."""
+    """What one run cost, by operation and unit; `others` are what the store started besides: threads, processes.
+
+    `ended` is false where the workload could not be run to its end; then the counts mean nothing.
+    """
 
     operations: dict[str, int]
     amounts: dict[tuple[str, str], int]
     others: tuple[str, ...] = ()
+    ended: bool = True
 
 
 @dataclass(slots=True)
@@ -69,7 +73,10 @@ class Context:
 def prepare(setup: Setup) -> Context:
     if setup.extra["gated"]:
         install(reading=True)
-    adapter = load_adapter(setup.adapter)
+    try:
+        adapter = load_adapter(setup.adapter)
+    except UsageError:  # though the parent could
+        adapter = None
     if setup.extra["gated"]:
         get_ready()
     directory = Path(setup.directory)
@@ -83,7 +90,10 @@ def prepare(setup: Setup) -> Context:
 def count(context: Context, job: CostJob, board: Board) -> Counted:
     _others.clear()
     run = _Run(context.adapter, context.directory, board, job.workload)
-    counted = _gated(run) if job.gated else _plain(run)
+    try:
+        counted = _gated(run) if job.gated else _plain(run)
+    except (Exception, SystemExit):  # of a store that does not open again, read or close: other scenarios tell
+        return Counted({}, {}, ended=False)
     return dataclasses.replace(counted, others=tuple(sorted(_others)))
 
 

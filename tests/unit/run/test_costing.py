@@ -61,6 +61,16 @@ class RandomNames(Sound):
         os.replace(name, path)
         sync_directory(path.parent)
 
+class Once(Sound):
+    def open(self, directory):
+        if any(directory.iterdir()):
+            raise OSError("not again")
+        return super().open(directory)
+
+class Leaving(Sound):
+    def apply(self, store, operation):
+        os._exit(3)
+
 class Hoarding(Sound):
     kept = []
     def apply(self, store, operation):
@@ -147,6 +157,14 @@ def test_random_names_of_temporary_files_cost_the_same(tmp_path: Path) -> None:
     assert regressions(first, second) == [] and ("Put", "sync calls") in amounts(first)
 
 
+@pytest.mark.parametrize("store", ["Once", "Leaving"])
+def test_a_workload_that_has_no_end_has_no_costs(store: str, tmp_path: Path) -> None:
+    """A store that does not open again, or takes its process with it: other scenarios say so, and this is no fault."""
+    (tmp_path / "stores.py").write_text(STORES)
+    with Campaign(f"{tmp_path / 'stores.py'}:{store}", Options(jobs=1)) as campaign:
+        assert measure_costs(campaign) is None
+
+
 # --- without processes --------------------------------------------------------------------------
 
 
@@ -209,6 +227,17 @@ def test_what_is_refused_costs_and_what_is_not_taken_is_no_operation(gated: bool
         assert counted.amounts == {}
     else:
         assert counted.amounts["Append", PYTHON_CALLS] == 4 and counted.amounts["open", PYTHON_CALLS] == 2
+
+
+def test_an_adapter_that_is_not_there_or_a_store_that_cannot_be_read(tmp_path: Path) -> None:
+    """Both end a count without an exception."""
+    class Unreadable(Memory):
+        def snapshot(self, store: list[str]) -> list[str]:
+            raise SystemExit("no")
+
+    for adapter in (None, Unreadable):
+        counted = count(Context(adapter, tmp_path), CostJob(WORKLOAD, False), NoBoard())  # type: ignore[arg-type]
+        assert not counted.ended
 
 
 def test_costs_survive_json_and_are_no_part_of_the_digest(sound: Costs) -> None:
