@@ -28,10 +28,20 @@ from harness.report.console import print_certificate
 from harness.report.story import story_text
 from harness.report.text import visible
 from harness.run.certify import certify_adapter
+from harness.run.comparing import compare_parser, compared, read_baseline, tell
+from harness.run.deciding import decide_parser, read_policy, status_of, worst
 from harness.run.directories import sweep
 from harness.run.doctor import checks
 from harness.run.options import PROFILES, Options
-from harness.run.outputs import annotate, require_file, require_writable, write_json, write_reports
+from harness.run.outputs import (
+    annotate,
+    file_names,
+    require_file,
+    require_writable,
+    write_comparisons,
+    write_json,
+    write_reports,
+)
 from harness.run.progress import shown_progress
 from harness.run.replaying import replay
 from harness.run.scenarios import SCENARIOS, selected
@@ -45,7 +55,6 @@ REFERENCE_ADAPTERS = (
     "store_under_test.event_store.adapter_aggregates:AggregateAdapter",
 )
 _STATUS = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}
-_WORST_FIRST = (4, 2, 1, 3, 0)
 INTERRUPTED = 130
 
 
@@ -116,6 +125,8 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="scenarios, and what each tries to break")
     listing.set_defaults(command=_list)
     _replay_parser(commands.add_parser("replay", help="rebuild the crash state of a finding and recover it again"))
+    compare_parser(commands.add_parser("compare", help="regressions between two certificates"))
+    decide_parser(commands.add_parser("decide", help="is a certificate enough for a release?"))
     doctor = commands.add_parser("doctor", help="what this machine allows, and what is lost without it")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -144,6 +155,8 @@ def _certify_parser(parser: argparse.ArgumentParser) -> None:
         "--coverage", action="store_true", help="branch coverage of the store, in a small run of its own"
     )
     parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="also compare with an earlier certificate")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="decide by it whether the store is ready (TOML)")
     _common(parser)
     parser.set_defaults(command=_certify)
 
@@ -180,6 +193,7 @@ def _options(arguments: argparse.Namespace, reports: Path | None) -> Options:
         resume=getattr(arguments, "resume", False),
         survey=arguments.command is _survey,
         schedules=tuple(map(parse_schedule, getattr(arguments, "schedule", ()))),
+        policy=read_policy(policy) if (policy := getattr(arguments, "policy", None)) else None,
         **given,
     )
 
@@ -195,9 +209,11 @@ def _certify(arguments: argparse.Namespace) -> int:
     require_writable(arguments.reports)
     if arguments.json is not None:
         require_file(arguments.json)
+    specs = arguments.adapters or REFERENCE_ADAPTERS
+    baseline = None if arguments.baseline is None else read_baseline(arguments.baseline, specs)
     certificates: list[Certificate] = []
     statuses: list[int] = []
-    for spec in arguments.adapters or REFERENCE_ADAPTERS:
+    for spec in specs:
         try:
             with shown_progress(spec) as progress:
                 certificate = certify_adapter(spec, options, progress)
@@ -207,7 +223,7 @@ def _certify(arguments: argparse.Namespace) -> int:
             statuses.append(_complain(error))
             continue
         certificates.append(certificate)
-        statuses.append(_STATUS[certificate.verdict])
+        statuses += [_STATUS[certificate.verdict], status_of(certificate)]
         written = write_reports(certificates, arguments.reports)  # what follows may be interrupted
         print_certificate(certificate, sys.stdout)
     if certificates:
@@ -215,7 +231,22 @@ def _certify(arguments: argparse.Namespace) -> int:
         if arguments.json is not None:
             write_json(certificates, arguments.json)
         annotate(certificates)
-    return next(status for status in _WORST_FIRST if status in statuses)
+        if baseline is not None:
+            statuses.append(_compare_with(baseline, certificates, arguments.reports))
+    return worst(statuses)
+
+
+def _compare_with(baseline: list[Certificate], certificates: list[Certificate], reports: Path) -> int:
+    """The exit status of the comparison, which is written beside the certificates."""
+    try:
+        result = compared(baseline, certificates)
+    except UsageError as error:  # none of those that the baseline is of could be certified
+        return _complain(error)
+    every = file_names(certificates)
+    names = [every[place] for place in result.places]
+    tell(result)
+    print(f"written: {', '.join(map(str, write_comparisons(result.comparisons, reports, names)))}")
+    return result.status
 
 
 def _survey(arguments: argparse.Namespace) -> int:

@@ -15,13 +15,18 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.costs import Costs
 from harness.core.coverage import FaultCoverage
+from harness.core.decision import Decision
 from harness.core.errors import UsageError
 from harness.core.trace import CallSite
 from harness.core.verdict import Verdict, merge
 
 FORMAT_VERSION = 1
 #: History of the format. 1: first.
+
+#: In the environment of a certificate: the profile's seconds, which are only a backstop, ended the search.
+OUT_OF_TIME = "out_of_time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,8 @@ class ClaimResult:
 #: Fields that depend on the machine or the moment, or repeat what the evidence says.
 _NOT_REPRODUCIBLE = (
     *("issued_at", "environment", "seconds", "zoo", "adapter", "notes", "not_exercised"),
-    *("fault_coverage", "coverage"),
+    *("fault_coverage", "coverage", "measurements"),
+    *("costs", "decision"),
 )
 
 #: Fields of evidence that are not the same twice where real races or a real clock decide.
@@ -191,6 +197,9 @@ class Certificate:
     seconds: float = 0.0
     fault_coverage: FaultCoverage | None = None
     coverage: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
+    costs: Costs | None = None
+    decision: Decision | None = None
 
     @property
     def verdict(self) -> Verdict:

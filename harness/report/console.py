@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
+from harness.core.decision import Decision, Readiness
 from harness.core.evidence import Certificate, ClaimResult
 from harness.core.verdict import Verdict
 from harness.report.faults import thorough
@@ -25,6 +26,7 @@ __all__ = ["certificate_text", "print_certificate", "story_text"]
 TEXT_CHARACTERS = 500
 
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
+_READINESS = {Readiness.READY: "green", Readiness.NOT_READY: "bold red", Readiness.UNDECIDED: "yellow"}
 _LABEL_STYLES = {"fix": "green", "replay": "cyan", "lost": "red", "found": "red"}
 
 
@@ -39,14 +41,23 @@ class Line:
 
 def print_certificate(certificate: Certificate, stream: TextIO) -> None:
     """Write the verdict to `stream`: in colour on a terminal, as plain text anywhere else."""
+    print_lines(_lines(certificate), stream)
+
+
+def print_lines(lines: Iterable[Line], stream: TextIO) -> None:
+    """Write `lines` to `stream`: in colour on a terminal, as plain text anywhere else."""
     colour = stream.isatty() and not os.environ.get("NO_COLOR")
-    text = _coloured(certificate) if colour else certificate_text(certificate)
-    stream.write(_encodable(text, stream))
+    stream.write(_encodable(_coloured(lines) if colour else plain(lines), stream))
 
 
 def certificate_text(certificate: Certificate) -> str:
     """The verdict as plain text, ending with a newline."""
-    return "".join(f"{line.text}\n" for line in _lines(certificate))
+    return plain(_lines(certificate))
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """The lines without their styles, each ending with a newline."""
+    return "".join(f"{line.text}\n" for line in lines)
 
 
 def _lines(certificate: Certificate) -> Iterator[Line]:
@@ -60,6 +71,8 @@ def _lines(certificate: Certificate) -> Iterator[Line]:
     for number, finding in enumerate(certificate.findings, 1):
         yield from _finding_lines(number, story_text(finding))
         yield Line("")
+    if certificate.decision is not None:
+        yield from decision_lines(certificate.decision)
     for mechanism in certificate.not_exercised:
         yield Line(f"  not exercised: {_text(mechanism)}", "yellow", 16)
     if reached := thorough(certificate.fault_coverage):
@@ -81,6 +94,14 @@ def _claims(claims: tuple[ClaimResult, ...]) -> Iterator[Line]:
             yield Line(f"      {'note:' if claim.verdict is Verdict.PASS else 'because'} {_text(reason)}")
 
 
+def decision_lines(decision: Decision) -> Iterator[Line]:
+    """Ready or not, and what is missing."""
+    title = f"  decision: {decision.decision} (policy: {_text(decision.policy)})"
+    yield Line(title, _READINESS[decision.readiness], len(title))
+    for condition in decision.missing:
+        yield Line(f"      missing: {_text(condition.sentence)}")
+
+
 def _finding_lines(number: int, story: str) -> Iterator[Line]:
     first, *rest = story.split("\n")
     yield Line(f"[{number}] {first}", "bold red", len(str(number)) + 2)
@@ -93,7 +114,7 @@ def _text(text: str) -> str:
     return visible(shorten(text, TEXT_CHARACTERS))
 
 
-def _coloured(certificate: Certificate) -> str:
+def _coloured(lines: Iterable[Line]) -> str:
     # Imported here: a run that writes to a file or a pipe need not pay for it.
     from rich.console import Console
     from rich.text import Text
@@ -107,7 +128,7 @@ def _coloured(certificate: Certificate) -> str:
         soft_wrap=True,
         _environ={},
     )
-    for line in _lines(certificate):
+    for line in lines:
         text = Text(line.text)
         text.stylize(line.style or "none", 0, line.styled)
         console.print(text)

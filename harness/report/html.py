@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.core.evidence import Certificate
-from harness.report import faults, view, words
+from harness.report import costs, faults, view, words
 from harness.report.text import count, duration, pieces, shorten, visible
 
 #: No single text on the page is longer than this many characters.
@@ -24,18 +24,24 @@ TEXT_CHARACTERS = 6_000
 
 def render_html(certificate: Certificate) -> str:
     """The page, complete; write it as UTF-8."""
-    environment = _environment()
-    style = _style(environment)
-    return environment.get_template("certificate.html.j2").render(
+    return render_page(
+        "certificate.html.j2",
         certificate=certificate,
+        costs=costs,
         document=certificate.to_json(),
         faults=faults,
         findings=view.finding_views(certificate),
-        style=Markup(style),
-        policy=content_security_policy(style),
         table_rows=view.TABLE_ROWS,
         view=view,
-        words=words,
+    )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """The page that `template` makes of `values`, with our style sheet and the policy that allows it alone."""
+    environment = _environment()
+    style = _style(environment)
+    return environment.get_template(template).render(
+        **values, style=Markup(style), policy=content_security_policy(style), words=words
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from harness.core.comparison import AREAS, Comparison, Weight
 from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
 from harness.core.verdict import Verdict, merge
 from harness.report.story import story_text
@@ -45,6 +46,33 @@ def render_junit(certificates: Sequence[Certificate]) -> str:
     _total(root, root.findall("testsuite"))
     indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def render_comparison_junit(comparisons: Sequence[Comparison]) -> str:
+    """The XML document of comparisons: a suite per store, a case for each area that two certificates can differ in.
+
+    A regression is a `<failure>`, what can't be decided an `<error>`, for the same reason as above.
+    """
+    root = Element("testsuites", name="durability comparison")
+    for comparison in comparisons:
+        suite = SubElement(root, "testsuite", name=_attribute(f"{comparison.store} compared"))
+        for area in AREAS:
+            _area(suite, comparison, area)
+        _total(suite, [suite])
+    _total(root, root.findall("testsuite"))
+    indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _area(suite: Element, comparison: Comparison, area: str) -> None:
+    name = _attribute(f"{comparison.store}.comparison")
+    case = SubElement(suite, "testcase", classname=name, name=area, time="0.000")
+    for weight, tag in ((Weight.REGRESSION, "failure"), (Weight.UNDECIDED, "error")):
+        told = [change.sentence for change in comparison.of(weight) if change.area == area]
+        if told:
+            element = SubElement(case, tag, message=_attribute(told[0]), type=weight.value)
+            element.text = _body("\n".join(told))
+            return
 
 
 def cases(certificate: Certificate) -> tuple[Case, ...]:

@@ -16,9 +16,10 @@ from typing import Any
 
 import harness
 from harness.core.contract import Contract
+from harness.core.costs import Costs
 from harness.core.coverage import FaultCoverage
 from harness.core.errors import UsageError
-from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
+from harness.core.evidence import OUT_OF_TIME, Certificate, ClaimResult, Evidence, Finding
 from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
 from harness.core.scenario import CRASH_ENGINE, Scenario
@@ -27,7 +28,9 @@ from harness.explore.workloads import Workloads, workloads
 from harness.record.callsite import is_store_file
 from harness.run.campaign import Campaign, Progress, Silent
 from harness.run.containment import CAN_FORK
+from harness.run.costing import measure_costs
 from harness.run.coverage import fault_coverage
+from harness.run.deciding import decided
 from harness.run.environment import environment, file_system_of
 from harness.run.exploring import ExploreJob, Found, Plan
 from harness.run.findings import Case
@@ -65,7 +68,7 @@ def certify_adapter(spec: str, options: Options, progress: Progress | None = Non
     spec = resolved_spec(spec)
     adapter = load_adapter(spec)
     with Run(spec, adapter, options, progress or Silent()) as run:
-        return run.certificate()
+        return decided(run.certificate(), options.policy)
 
 
 class Run:
@@ -87,6 +90,7 @@ class Run:
         self.families: dict[str, Family] = {}
         self.notes: list[str] = []
         self.disagreements: list[str] = []
+        self.out_of_time = False
 
     def __enter__(self) -> Run:
         self.campaign.__enter__()
@@ -188,6 +192,7 @@ class Run:
         plans, known, new = self.plans, set[_Defect](), set[_Defect]()
         for family, members, last in waves:
             if self.campaign.out_of_time:
+                self.out_of_time = True
                 self.notes.append(f"stopped after {self.options.budget.seconds:g} s, the backstop of this profile")
                 break
             jobs = [self._job(family, workload, item, plans) for workload, item in members]
@@ -324,6 +329,7 @@ class Run:
                 "recovery_file_system": "tmpfs" if self.campaign.private else file_system_of(self.campaign.data),
                 "jobs": self.options.jobs,
                 "time_limit_s": self.options.time_limit_s,
+                **({OUT_OF_TIME: True} if self.out_of_time or self.live.out_of_time else {}),
             },
             contract=_contract(self.contract),
             notes=self._all_notes(),
@@ -331,6 +337,7 @@ class Run:
             models={plan.model.name: _model(plan.model) for plan in self.plans},
             zoo=zoo_record(),
             fault_coverage=self._fault_coverage(findings),
+            costs=self._costs(),
             seconds=round(seconds, 3),
         )
 
@@ -340,6 +347,15 @@ class Run:
         broken = [finding.call_site for finding in findings if finding.persistence_models]
         traces = map(self.campaign.trace, files)
         return fault_coverage(self.live.struck(), traces, broken, self.adapter, self.live.applicable())
+
+    def _costs(self) -> Costs | None:
+        """Not where only some scenarios were asked for: such a certificate is no baseline for anything."""
+        if self.options.scenarios or self.options.schedules or self.options.survey:
+            return None
+        self.progress.phase("counting costs", 0)
+        recorded = [item for family in self.families.values() for item in family.recorded]
+        unseen = next((detail for item in recorded for _, detail, _ in item.unseen), "")
+        return measure_costs(self.campaign, unseen and f"the recorder does not see every call ({unseen})")
 
     def _all_notes(self) -> tuple[str, ...]:
         notes = list(self.notes)

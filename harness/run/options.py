@@ -10,6 +10,7 @@ from harness.core.errors import UsageError
 from harness.crash.states import Limits
 from harness.explore.workloads import Extent
 from harness.inject.nemesis import Schedule
+from harness.judge.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Options:
     """Options of `harness certify`. `time_limit_s` is for one call into the store.
 
     `coverage` makes workers measure branch coverage: a folder for the data, then the files to measure. `schedules` of
-    faults are tried in the place of those that a seed would give.
+    faults are tried in the place of those that a seed would give. `policy` decides whether the store is ready.
     """
 
     profile: str = "standard"
@@ -92,6 +93,7 @@ class Options:
     survey: bool = False
     coverage: tuple[str, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    policy: Policy | None = None
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:

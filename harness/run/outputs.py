@@ -8,12 +8,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from harness.core.comparison import Comparison
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate
 from harness.report import github
+from harness.report.comparison import render_comparison
 from harness.report.html import render_html
-from harness.report.junit import render_junit
+from harness.report.junit import render_comparison_junit, render_junit
 from harness.run.encoding import file_name
 
 
@@ -54,6 +57,24 @@ def write_reports(certificates: Sequence[Certificate], directory: Path) -> list[
     return written
 
 
+def write_comparisons(comparisons: Sequence[Comparison], directory: Path, names: Sequence[str]) -> list[Path]:
+    """Write comparison and page of each store, beside its certificate, and one JUnit file; the paths written."""
+    written = []
+    for name, comparison in zip(names, comparisons, strict=True):
+        target = directory / f"{name}-comparison.json"
+        write_documents([comparison.to_json()], target)
+        written += [target, write_comparison_page(comparison, directory / f"{name}-comparison.html")]
+    return [*written, write_comparison_junit(comparisons, directory / "comparison.xml")]
+
+
+def write_comparison_page(comparison: Comparison, target: Path) -> Path:
+    return _write(target, render_comparison(comparison))
+
+
+def write_comparison_junit(comparisons: Sequence[Comparison], target: Path) -> Path:
+    return _write(target, render_comparison_junit(comparisons))
+
+
 def file_names(certificates: Sequence[Certificate]) -> list[str]:
     """A file name for each store, each only once."""
     names: list[str] = []
@@ -67,7 +88,11 @@ def file_names(certificates: Sequence[Certificate]) -> list[str]:
 
 def write_json(certificates: Sequence[Certificate], target: Path) -> None:
     """`--json`: an object for one adapter, a list for several."""
-    documents = [certificate.to_json() for certificate in certificates]
+    write_documents([certificate.to_json() for certificate in certificates], target)
+
+
+def write_documents(documents: Sequence[dict[str, Any]], target: Path) -> None:
+    """A JSON object for one document, a list for several."""
     document = documents[0] if len(documents) == 1 else documents
     _write(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 

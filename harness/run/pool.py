@@ -23,7 +23,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -74,17 +74,24 @@ class Pool:
     """Up to `size` workers. Use it as a context manager: after it no process is left.
 
     `time_limit_s` is for one call into the store, `between_limit_s` for preparing, and for what the task
-    does between two calls. Iterate from a thread that lives as long as the pool: the kernel kills a worker
-    when the thread that started it ends.
+    does between two calls; `variables` are set in the environment of the workers. Iterate from a thread that
+    lives as long as the pool: the kernel kills a worker when the thread that started it ends.
     """
 
     def __init__(
-        self, setup: Setup, size: int, time_limit_s: float, *, between_limit_s: float = BETWEEN_LIMIT_S
+        self,
+        setup: Setup,
+        size: int,
+        time_limit_s: float,
+        *,
+        between_limit_s: float = BETWEEN_LIMIT_S,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._setup = pickle.dumps(setup)
         self._directory = os.path.dirname(setup.directory)  # that of the run
         self._memory_bytes = setup.memory_bytes
         self._size = size
+        self._variables = dict(variables or {})
         self._time_limit_s = time_limit_s
         self._between_limit_s = between_limit_s
         self._workers: list[_Worker] = []
@@ -147,7 +154,7 @@ class Pool:
             if worker.is_alive():
                 return worker
             self._discard(worker)  # what a store left behind in it has ended it since
-        worker = _Worker(self._setup, self._directory)
+        worker = _Worker(self._setup, self._directory, self._variables)
         self._workers.append(worker)
         self._selector.register(worker.channel, selectors.EVENT_READ, worker)
         return worker
@@ -259,7 +266,8 @@ class _Ended:
 
 
 class _Worker:
-    def __init__(self, setup: bytes, directory: str) -> None:
+    def __init__(self, setup: bytes, directory: str, variables: Mapping[str, str]) -> None:
+        self._variables = variables
         self._marker = containment.new_marker(directory)
         self._outgoing = bytearray()
         self._incoming = bytearray()
@@ -299,7 +307,7 @@ class _Worker:
                 stdout=subprocess.DEVNULL,
                 stderr=self._stacks,  # until it is contained: an interpreter that cannot start says why
                 pass_fds=descriptors,
-                env=containment.neutral_environment(self._marker),
+                env={**containment.neutral_environment(self._marker), **self._variables},
                 start_new_session=True,
             )
         except OSError as error:

@@ -16,6 +16,7 @@ from harness.core.errors import UsageError
 from harness.core.evidence import Certificate
 from harness.run.campaign import Progress
 from harness.run.certify import Run
+from harness.run.deciding import decided
 from harness.run.encoding import file_name
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.options import Options
@@ -36,7 +37,8 @@ def with_coverage(certificate: Certificate, spec: str, options: Options, progres
     if not files or options.reports is None:
         return certificate
     target = options.reports / f"{file_name(certificate.store)}-coverage"
-    return replace(certificate, coverage=measure(resolved_spec(spec), options, progress, files, target))
+    measured = measure(resolved_spec(spec), options, progress, files, target)
+    return decided(replace(certificate, coverage=measured), options.policy)
 
 
 def measure(spec: str, options: Options, progress: Progress, files: tuple[str, ...], target: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMANDS = {"certify", "doctor", "list", "replay", "survey"}
+COMMANDS = {"certify", "compare", "decide", "doctor", "list", "replay", "survey"}
 WORDS = ("fsync", "rename", "", "é\n\x00", "x" * 9000)
 
 
@@ -110,7 +110,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=label)
 def test_commands_exist(document: Path) -> None:
-    """Every `harness ...` that a console block or inline code shows is one of the six commands."""
+    """Every `harness ...` that a console block or inline code shows is one of the commands."""
     text = "\n".join([*blocks(document, "console"), *re.findall(r"`([^`\n]+)`", document.read_text())])
     shown = re.findall(r"(?:^|[ /])harness ([a-z]+)\b", text, re.MULTILINE)
 

@@ -66,6 +66,7 @@ class LiveFaults:
         self.contract = contract
         self.series: list[Series] = []
         self.not_exercised: list[str] = []
+        self.out_of_time = False
 
     def run(self, made: Workloads, tested: Collection[str] = ()) -> None:
         """Try everything, in the order of the scenarios; the claims of `tested` have been tried in another way."""
@@ -87,6 +88,7 @@ class LiveFaults:
         ended, and noted in `started`."""
         for series in waiting:
             if self.campaign.out_of_time:
+                self.out_of_time = True
                 return
             started.append(series)
             yield from series.jobs

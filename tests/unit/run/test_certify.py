@@ -161,6 +161,8 @@ def test_time_is_a_backstop(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert certificate.verdict is Verdict.UNKNOWN
     assert "out of time" in reasons(certificate) and "stopped after 0 s" in certificate.notes[0]
+    assert certificate.environment["out_of_time"] is True
+    assert certificate.decision is not None and certificate.decision.decision == "undecided"
 
 
 # --- judged again -----------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_without_time_or_work_nothing_is_tried(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(ENGINES, NAME, kind_of_engine())
     late = LiveFaults(Here(tmp_path, out_of_time=True), (NUDGING,), Contract(), Silent())  # type: ignore[arg-type]
     late.run(made(2))
-    assert late.evidence()[0].verdict is Verdict.UNKNOWN
+    assert late.out_of_time and late.evidence()[0].verdict is Verdict.UNKNOWN
     assert late.evidence()[0].reasons == ("out of time before any of these faults was tried",)
     _, row = evidence(tmp_path, monkeypatch, Workloads((), (), (), 1, 1))
     assert row is None
