@@ -39,6 +39,7 @@ from harness.run.survey import survey
 REFERENCE_ADAPTERS = (
     "store_under_test.metrics_store.adapter:MetricsStoreAdapter",
     "store_under_test.metrics_store.adapter:MetricsUpdateAdapter",
+    "store_under_test.event_store.adapter:EventStoreAdapter",
 )
 _STATUS = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}
 _WORST_FIRST = (4, 2, 1, 3, 0)
@@ -104,33 +105,23 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="harness", description="Test and fault injection for software that keeps data in files."
-    )
+    parser = _Parser(prog="harness", description="Test and fault injection for software that keeps data in files.")
     parser.add_argument("--version", action="version", version=f"durability-harness {harness.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _certify_parser(commands.add_parser("certify", help="try to break every promise of a store"))
     _survey_parser(commands.add_parser("survey", help="find the strongest contract that is not refuted"))
     listing = commands.add_parser("list", help="scenarios, and what each tries to break")
     listing.set_defaults(command=_list)
-    _replay_parser(
-        commands.add_parser("replay", help="rebuild the crash state of a finding and recover it again")
-    )
+    _replay_parser(commands.add_parser("replay", help="rebuild the crash state of a finding and recover it again"))
     doctor = commands.add_parser("doctor", help="what this machine allows, and what is lost without it")
     doctor.set_defaults(command=_doctor)
     return parser
 
 
 def _certify_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "adapters", nargs="*", metavar="ADAPTER", help="package.module:Class or path/to/file.py:Class"
-    )
-    parser.add_argument(
-        "--scenario", action="append", default=[], metavar="NAME", help="only this one (repeatable)"
-    )
-    parser.add_argument(
-        "--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports"
-    )
+    parser.add_argument("adapters", nargs="*", metavar="ADAPTER", help="package.module:Class or path/to/file.py:Class")
+    parser.add_argument("--scenario", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the certificate, or a list of them")
     parser.add_argument(
         "--coverage", action="store_true", help="branch coverage of the store, in a small run of its own"
@@ -149,9 +140,7 @@ def _survey_parser(parser: argparse.ArgumentParser) -> None:
 def _replay_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("certificate", type=Path, metavar="CERTIFICATE")
     parser.add_argument("finding", metavar="FINDING")
-    parser.add_argument(
-        "--directory", type=Path, metavar="DIR", help="default: a new one below the working directory"
-    )
+    parser.add_argument("--directory", type=Path, metavar="DIR", help="default: a new one below the working directory")
     parser.add_argument("--time-limit", type=float, default=10.0, metavar="S")
     parser.set_defaults(command=_replay)
 
@@ -160,9 +149,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=tuple(PROFILES), default="standard")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes; default: one for each core")
-    parser.add_argument(
-        "--time-limit", type=float, default=10.0, metavar="S", help="of one call into the store"
-    )
+    parser.add_argument("--time-limit", type=float, default=10.0, metavar="S", help="of one call into the store")
 
 
 def _options(arguments: argparse.Namespace, reports: Path | None) -> Options:

@@ -11,6 +11,7 @@ from store_under_test.event_store.event import NewEvent
 from store_under_test.event_store.lease import Patience
 from store_under_test.event_store.log import Options
 from store_under_test.event_store.store import EventStore
+from store_under_test.event_store.views import ViewOptions
 from store_under_test.event_store.writer import Sizes
 
 STEP_BYTES = 8192
@@ -22,6 +23,8 @@ OPTIONS = Options(
     patience=Patience(timeout_s=LOCK_TIMEOUT_S),
     probe_s=0.0,  # a full disk is tried again by each append: the harness does not wait
 )
+
+VIEWS = ViewOptions(maintenance="on_request")  # by Compact, and by no thread
 
 CONTRACT = Contract(
     process_crash="acknowledged",
@@ -43,7 +46,7 @@ class EventStoreAdapter:
     operations = (Append, AppendMany, Compact, Read)
 
     def open(self, directory: Path) -> EventStore:
-        return EventStore.open(directory, OPTIONS)
+        return EventStore.open(directory, OPTIONS, views=VIEWS)
 
     def apply(self, store: EventStore, operation: object) -> int | list[str] | None:
         match operation:

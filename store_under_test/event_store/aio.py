@@ -10,16 +10,19 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from store_under_test.event_store import files
 from store_under_test.event_store.codec import Batch, encode_batch
 from store_under_test.event_store.commit import Request
+from store_under_test.event_store.errors import StoreClosedError
 from store_under_test.event_store.event import Event, NewEvent
 from store_under_test.event_store.log import Expected, LogState, Options
+from store_under_test.event_store.query import Page
 from store_under_test.event_store.store import EventStore
 
 
@@ -79,11 +82,49 @@ class AsyncEventStore:
 
     async def append_batch(self, events: Iterable[NewEvent], *, expected_version: Expected = None) -> list[Event]:
         """See `EventStore.append_batch`."""
-        future: asyncio.Future[list[Event]] = self._loop.create_future()
-        task = _Task(encode_batch(events, self._now), expected_version, self, future)
-        if self.store.log.submit(task):
-            self._lead()
-        return await future
+        views, start = self.store.views, self.store.views.options.clock()
+        try:
+            batch = encode_batch(views.options.upcasters.known(events), self._now)
+            future: asyncio.Future[list[Event]] = self._loop.create_future()
+            task = _Task(batch, expected_version, self, future)
+            if self.store.log.submit(task):
+                self._lead()
+            appended = await future
+        except Exception as error:
+            if views.failed(error):
+                await asyncio.to_thread(views.make_room)
+            raise
+        if views.appended(views.options.clock() - start):
+            await asyncio.to_thread(views.tend)
+        return appended
+
+    async def query(self, **wanted: Any) -> Page:
+        """See `EventStore.query`."""
+        return await asyncio.to_thread(partial(self.store.query, **wanted))
+
+    async def read_stream(self, aggregate: str, from_version: int = 1) -> list[Event]:
+        """All of what `EventStore.read_stream` gives."""
+        return await asyncio.to_thread(lambda: list(self.store.read_stream(aggregate, from_version)))
+
+    async def causation_chain(self, id: str) -> list[Event]:
+        """See `EventStore.causation_chain`."""
+        return await asyncio.to_thread(self.store.causation_chain, id)
+
+    async def subscribe(self, from_sequence: int = 1) -> AsyncIterator[Event]:
+        """Every event from `from_sequence` on, each once, without a gap, until the store is closed."""
+        come = asyncio.Event()
+        with self.store.subscribe(from_sequence) as subscription:
+            subscription.wake_with(partial(self._set, come))
+            try:
+                while True:
+                    come.clear()  # before looking: what comes from here on sets it again
+                    for event in await asyncio.to_thread(subscription.some):
+                        yield event
+                    if subscription.is_behind:
+                        continue
+                    await come.wait()
+            except StoreClosedError:
+                return
 
     async def read(self, from_sequence: int = 1, limit: int = 1000) -> list[Event]:
         """At most `limit` durable events from `from_sequence` on. See `EventStore.read`."""
@@ -115,6 +156,9 @@ class AsyncEventStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _set(self, come: asyncio.Event) -> None:
+        self._loop.call_soon_threadsafe(come.set)
 
     def _read(self, from_sequence: int, limit: int) -> list[Event]:
         return [event for event, _ in zip(self.store.read(from_sequence), range(limit), strict=False)]

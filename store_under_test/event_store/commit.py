@@ -95,6 +95,11 @@ class GroupCommit:
             raise request.error
         return request.result
 
+    def locked(self, action: Callable[[], None]) -> None:
+        """Do something short while nothing is admitted or rejected."""
+        with self._lock:
+            action()
+
     def enqueue(self, request: Request) -> bool:
         """Queue a request. True if nobody leads: the caller must see to it that `lead` is called."""
         with self._lock:

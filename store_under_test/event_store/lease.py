@@ -112,7 +112,9 @@ class Lease:
         self._record = replace(self._record, epoch=epoch, count=0, process=os.getpid(), is_fenced=self.is_fenced)
         self._write()
         if self._lease_s is not None:
-            self._thread = threading.Thread(target=self._renew, name="event-store-lease", daemon=True)
+            self._thread = threading.Thread(
+                target=self._keep_renewing, args=(self._lease_s,), name="event-store-lease", daemon=True
+            )
             self._thread.start()
 
     def settle(self) -> None:
@@ -157,15 +159,18 @@ class Lease:
             if self._descriptor is not None:
                 files.write_at(self._descriptor, self._record.encoded(), 0)
 
-    def _renew(self) -> None:
-        assert self._lease_s is not None
-        while not self._stop.wait(self._lease_s / RENEWALS):
-            with self._lock:
-                self._record = replace(self._record, count=self._record.count + 1)
-            try:
-                self._write()
-            except OSError as error:
-                files.logger.warning("could not renew %s: %s", self.path, error)
+    def renew(self) -> None:
+        """Say that this holder lives. Failing to is a warning: the next one may work."""
+        with self._lock:
+            self._record = replace(self._record, count=self._record.count + 1)
+        try:
+            self._write()
+        except OSError as error:
+            files.logger.warning("could not renew %s: %s", self.path, error)
+
+    def _keep_renewing(self, lease_s: float) -> None:
+        while not self._stop.wait(lease_s / RENEWALS):
+            self.renew()
 
 
 def acquire(directory: str, directory_descriptor: int, patience: Patience) -> Lease:

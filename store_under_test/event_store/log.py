@@ -234,6 +234,10 @@ class Log:
         """Say what version each aggregate is at. To be called once, before the first append."""
         self.versions.update(versions)
 
+    def forget_versions(self, versions: Mapping[str, int]) -> None:
+        """Let aggregates of which nothing is left start anew, those that are still at the given version."""
+        self._commit.locked(lambda: self._forget_versions(versions))
+
     def on_durable(self, watcher: Watcher) -> None:
         """Have `watcher(events, segment, offset of the frame)` called after each fsync.
 
@@ -301,6 +305,11 @@ class Log:
                     self.versions[aggregate] = version
                 else:
                     self.versions.pop(aggregate, None)
+
+    def _forget_versions(self, versions: Mapping[str, int]) -> None:
+        for aggregate, version in versions.items():
+            if self.versions.get(aggregate) == version:
+                del self.versions[aggregate]
 
     def _write(self, group: Sequence[Request]) -> None:
         """Make the group durable, as one frame, and set the results. On an error nothing of it counts."""
@@ -474,9 +483,9 @@ class Log:
         """
         return self._reader.frames(first_sequence, offset)
 
-    def frame_at(self, segment: SegmentInfo, offset: int) -> list[Event]:
-        """The events of the frame at `offset` of `segment`. Raises as `frames` does."""
-        return self._reader.frame_at(segment, offset)
+    def frame_at(self, segment: SegmentInfo, offset: int, end_offset: int | None = None) -> list[Event]:
+        """The events of the frame at `offset` of `segment`, which ends at `end_offset`. Raises as `frames` does."""
+        return self._reader.frame_at(segment, offset, end_offset)
 
 
 _CLOSING = object()

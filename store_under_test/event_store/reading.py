@@ -93,12 +93,12 @@ class Reader:
                     raise
             offset = None
 
-    def frame_at(self, info: SegmentInfo, offset: int) -> list[Event]:
-        """The events of one frame."""
+    def frame_at(self, info: SegmentInfo, offset: int, end_offset: int | None = None) -> list[Event]:
+        """The events of one frame; `end_offset`: where it ends, if that is known, which spares reading ahead."""
         while True:
             try:
                 segment = self._segment(info.path)
-                end = files.size_of(segment.descriptor)
+                end = files.size_of(segment.descriptor) if end_offset is None else end_offset
                 for raw in raw_frames(segment.descriptor, segment.header.seed, offset, end):
                     return _events(info.path, raw)
                 raise DamagedError(info.path, (offset, info.end_offset), "events are damaged")

@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from store_under_test.event_store import files
 from store_under_test.event_store.codec import encode_batch
 from store_under_test.event_store.event import Event, NewEvent
+from store_under_test.event_store.face import ViewedStore
 from store_under_test.event_store.guard import guard_of
 from store_under_test.event_store.log import Expected, Log, LogState, Options
 from store_under_test.event_store.repair import restore
 from store_under_test.event_store.verify import Report, verify
+from store_under_test.event_store.views import ViewOptions, Views
 
 
-class EventStore:
+class EventStore(ViewedStore):
     """An append-only log of events in a directory. Made by `EventStore.open`; for many threads.
 
     `now` gives time stamps, in seconds UTC; nothing is ever ordered by them.
     """
 
-    def __init__(self, log: Log, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, log: Log, now: Callable[[], float] = time.time, views: ViewOptions | None = None) -> None:
+        super().__init__(Views(log, views))
         self.log = log
         self._now = now
 
@@ -35,6 +38,7 @@ class EventStore:
         *,
         redundancy: str | None = None,
         now: Callable[[], float] = time.time,
+        views: ViewOptions | None = None,
     ) -> Self:
         """Open the store in `directory`, which is made if it is not there (its parent must be).
 
@@ -44,22 +48,13 @@ class EventStore:
         Raises `LockedError` if another handle is open, `ForeignFormatError` if the directory holds something else,
         `DamagedError` if events are missing or not what was written, or an `OSError`.
         """
-        Path(directory).mkdir(exist_ok=True)
+        files.make_directory(os.path.abspath(directory))
         log = Log.open(directory, options, redundancy=guard_of(directory, redundancy))
         try:
-            store = cls(log, now)
-            store._replay()
+            return cls(log, now, views)
         except BaseException:
             log.close()
             raise
-        return store
-
-    def _replay(self) -> None:
-        versions: dict[str, int] = {}
-        for frame in self.log.frames(self.log.retained_from):
-            for event in frame.events:
-                versions[event.aggregate] = event.version
-        self.log.restore_versions(versions)
 
     def append(self, event: NewEvent, *, expected_version: Expected = None) -> Event:
         """Append an event: durable when this returns. Raises as `append_batch` does."""
@@ -73,16 +68,28 @@ class EventStore:
         `BatchTooLargeError`, `WrongVersionError`, `ReadOnlyError` or `StoreClosedError`. After `LeaseLostError`,
         `SyncFailedError` or an `OSError` the events may be there or not.
         """
-        return self.log.append(encode_batch(events, self._now), expected_version)
+        views, start = self.views, self.views.options.clock()
+        try:
+            batch = encode_batch(views.options.upcasters.known(events), self._now)
+            appended = self.log.append(batch, expected_version)
+        except Exception as error:
+            if views.failed(error):
+                views.make_room()
+            raise
+        if views.appended(views.options.clock() - start):
+            views.tend()
+        return appended
 
     def read(self, from_sequence: int = 1) -> Iterator[Event]:
         """All durable events from `from_sequence` on, in order. Raises `DamagedError`, `CursorExpiredError`."""
         for frame in self.log.frames(from_sequence):
-            yield from frame.events[max(0, from_sequence - frame.first_sequence) :]
+            events = frame.events[max(0, from_sequence - frame.first_sequence) :]
+            yield from self.views.options.upcasters.lift(events)
 
     def compact(self) -> None:
-        """Maintenance: seal the segment that is being written."""
+        """Maintenance: seal the segment that is being written, index it, make a snapshot, apply retention."""
         self.log.rotate()
+        self.views.settle()
 
     def verify(self) -> Report:
         """Read everything, and tell what is damaged and which events that costs. Changes nothing."""
@@ -106,6 +113,7 @@ class EventStore:
 
     def close(self) -> None:
         """Release the files and the lock. What was acknowledged is durable without it."""
+        self.views.close()
         self.log.close()
 
     def __enter__(self) -> Self:

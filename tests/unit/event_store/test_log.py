@@ -328,7 +328,7 @@ def test_a_missing_segment_is_damage(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for number in range(3):
             store.append(event(number))
-            store.compact()
+            store.log.rotate()
         path = segment_files(tmp_path)[1]
         kept = path.read_bytes()
         path.unlink()

@@ -172,7 +172,7 @@ def test_damage_in_a_sealed_segment_is_found_by_reading(tmp_path: Path) -> None:
             store.append(event(record))
         found = [frame.offset for frame in store.log.frames()]
         path = Path(store.log.segments()[0].path)
-        store.compact()
+        store.log.rotate()
         store.append(event("four"))
     overwrite(path, found[1] + 50, b"\xff")
     log = Log.open(tmp_path, SMALL)
