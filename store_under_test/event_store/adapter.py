@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import LOG, Append, AppendMany, Compact, Contract, Read
-from store_under_test.event_store.errors import EventStoreError
+from harness import LOG, Append, AppendMany, Compact, Contract, Read, Unsupported
+from store_under_test.event_store.errors import BatchSizeError, BatchTooLargeError, EventStoreError, EventTooLargeError
 from store_under_test.event_store.event import NewEvent
 from store_under_test.event_store.lease import Patience
 from store_under_test.event_store.log import Options
@@ -72,4 +72,7 @@ class EventStoreAdapter:
 def _append(store: EventStore, records: Sequence[str]) -> int:
     """The position of the first."""
     events = [NewEvent("record", "log", record, id="-", timestamp=0.0) for record in records]
-    return store.append_batch(events)[0].sequence - 1
+    try:
+        return store.append_batch(events)[0].sequence - 1
+    except (BatchSizeError, BatchTooLargeError, EventTooLargeError) as error:
+        raise Unsupported(str(error)) from error

@@ -29,8 +29,6 @@ from store_under_test.event_store.store import EventStore
 class _Task(Request):
     """A request whose caller is a task."""
 
-    __slots__ = ("_front", "future")
-
     def __init__(self, batch: Batch, expected: Expected, front: AsyncEventStore, future: asyncio.Future[Any]) -> None:
         super().__init__(batch, expected)
         self._front = front

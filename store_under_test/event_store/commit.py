@@ -23,19 +23,13 @@ MAX_GROUP_EVENTS = 8192
 class Request:
     """A batch to append, or an action to do while nobody writes; and what came of it."""
 
-    __slots__ = (
-        "abandoned",
-        "action",
-        "batch",
-        "before",
-        "error",
-        "expected",
-        "is_done",
-        "leads",
-        "result",
-        "versions",
-        "wakeup",
-    )
+    # Defaults of the class, because making a request is part of the price of an append.
+    result: Any = None
+    error: BaseException | None = None
+    is_done = False
+    leads = False
+    abandoned = False
+    wakeup: Any = None
 
     def __init__(self, batch: Batch | None, expected: object = None, action: Callable[[], Any] | None = None) -> None:
         self.batch = batch
@@ -43,12 +37,6 @@ class Request:
         self.action = action
         self.versions: list[int] = []
         self.before: list[tuple[str, int]] = []  # versions of the aggregates before this one, to go back to
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.is_done = False
-        self.leads = False
-        self.abandoned = False
-        self.wakeup: Any = None
 
     def prepare_to_wait(self) -> None:
         """Called before the request is queued behind a leader."""

@@ -62,17 +62,26 @@ def random_id() -> str:
 
 def check(event: NewEvent) -> None:
     """Raise `InvalidEventError` for an event whose own fields are not of the right kind."""
-    for name in ("type", "aggregate"):
-        if not isinstance(value := getattr(event, name), str) or not value:
-            raise InvalidEventError(name, "must be a text that is not empty")
+    if not isinstance(event.type, str) or not event.type:
+        raise InvalidEventError("type", "must be a text that is not empty")
+    if not isinstance(event.aggregate, str) or not event.aggregate:
+        raise InvalidEventError("aggregate", "must be a text that is not empty")
     if not isinstance(event.actor, str):
         raise InvalidEventError("actor", "must be a text")
-    for name in ("id", "correlation_id", "causation_id"):
-        if (value := getattr(event, name)) is not None and not isinstance(value, str):
-            raise InvalidEventError(name, "must be a text or None")
     if not isinstance(event.metadata, Mapping):
         raise InvalidEventError("metadata", "must be a dictionary")
+    _check_identities(event)
     _check_numbers(event)
+
+
+def _check_identities(event: NewEvent) -> None:
+    for name, value in (
+        ("id", event.id),
+        ("correlation_id", event.correlation_id),
+        ("causation_id", event.causation_id),
+    ):
+        if value is not None and not isinstance(value, str):
+            raise InvalidEventError(name, "must be a text or None")
 
 
 def _check_numbers(event: NewEvent) -> None:

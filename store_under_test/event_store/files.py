@@ -35,6 +35,19 @@ def open_file(path: str, flags: int) -> int:
     return descriptor
 
 
+def make_directory(path: str) -> None:
+    """Make the directory if it is not there, and its entry durable."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    parent = open_directory(os.path.dirname(path))
+    try:
+        sync(parent, os.path.dirname(path))
+    finally:
+        close_quietly(parent)
+
+
 def open_directory(path: str) -> int:
     """A descriptor to fsync the directory by."""
     return os.open(path, _DIRECTORY_FLAGS)

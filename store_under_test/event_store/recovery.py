@@ -55,9 +55,8 @@ class Recovered:
 
 def check_directory(directory: str, names: Iterable[str]) -> None:
     """Raise `ForeignFormatError` if there are files and none of them is the store's."""
-    if not (names := list(names)):
-        return
-    if not any(name == lease.NAME or name.startswith(OWN_PREFIXES) for name in names):
+    names = [name for name in names if not name.startswith(".") and name != "lost+found"]
+    if names and not any(name == lease.NAME or name.startswith(OWN_PREFIXES) for name in names):
         raise ForeignFormatError(directory, f"holds files of another program, {min(names)!r} for one")
 
 

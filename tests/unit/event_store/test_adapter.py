@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import LOG, Append, AppendMany, Compact, Read
+from harness import LOG, Append, AppendMany, Compact, Read, Unsupported
 from harness.core.adapter import validate_adapter
 from store_under_test.event_store.adapter import EventStoreAdapter
 
@@ -33,6 +33,17 @@ def test_the_store_does_what_the_model_says(tmp_path: Path) -> None:
             store = adapter.open(tmp_path)
         assert LOG.equal(adapter.snapshot(store), state)
     assert len(store.log.segments()) > 3
+    adapter.close(store)
+
+
+def test_what_is_beyond_the_limits_is_unsupported(tmp_path: Path) -> None:
+    """And changes nothing."""
+    adapter = EventStoreAdapter()
+    store = adapter.open(tmp_path)
+    for operation in (Append("x" * (1 << 20)), AppendMany(("",) * 1001), AppendMany(("x" * 1_000_000,) * 11)):
+        with pytest.raises(Unsupported):
+            adapter.apply(store, operation)
+    assert adapter.snapshot(store) == []
     adapter.close(store)
 
 

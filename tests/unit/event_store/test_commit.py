@@ -232,10 +232,6 @@ def waiting(commit: GroupCommit, request: Request, error: BaseException) -> Call
     return Caller(lambda: commit.run(request))
 
 
-class InterruptibleRequest(Request):
-    """A request whose methods a test may replace."""
-
-
 def test_nobody_hands_the_lead_to_a_caller_that_has_gone() -> None:
     """A waiter that was interrupted leaves its request behind; it is served by who leads, and all end."""
     written: list[list[Request]] = []
@@ -250,7 +246,7 @@ def test_nobody_hands_the_lead_to_a_caller_that_has_gone() -> None:
     commit = GroupCommit(lambda request: None, write, lambda requests: None)
     leader = Caller(lambda: commit.run(Request(BATCH)))
     assert reached.wait(WAIT_S)
-    gone = InterruptibleRequest(BATCH)
+    gone = Request(BATCH)
     caller = waiting(commit, gone, Interrupted())
     for _ in range(1_000_000):
         if gone.wakeup is not None:
@@ -276,7 +272,7 @@ def test_a_caller_that_was_handed_the_lead_and_interrupted_still_leads() -> None
     commit = GroupCommit(lambda request: None, write, lambda requests: None)
     leader = Caller(lambda: commit.run(Request(BATCH)))
     assert reached.wait(WAIT_S)
-    second = InterruptibleRequest(BATCH)
+    second = Request(BATCH)
     caller = waiting(commit, second, Interrupted())
     third = Request(BATCH)
     while second.wakeup is None:

@@ -261,6 +261,14 @@ def test_a_directory_of_another_program_is_left_alone(tmp_path: Path, names: tup
     assert sorted(os.listdir(tmp_path)) == list(names)
 
 
+def test_what_a_file_system_puts_there_is_of_no_other_program(tmp_path: Path) -> None:
+    """A new disk has a directory of its own, and some tools leave hidden files."""
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".keep").write_text("")
+    filled(tmp_path, "one")
+    assert reread(tmp_path) == ["one"]
+
+
 def test_files_of_others_do_not_disturb_a_store(tmp_path: Path) -> None:
     """Beside the store's own they stay as they are; unfinished files of the store go."""
     filled(tmp_path, "one")
