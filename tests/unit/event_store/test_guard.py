@@ -189,7 +189,7 @@ def test_a_segment_that_could_not_be_started_leaves_the_old_mirror_in_use(
         with monkeypatch.context() as patch:
             patch.setattr("store_under_test.event_store.writer.create", no_space)
             with pytest.raises(OSError, match="no space"):
-                store.compact()
+                store.log.rotate()
         append(store, "two")
         assert b"two" in (tmp_path / f"{first}.mir").read_bytes()
         assert texts_of(store) == ["one", "two"]
@@ -202,7 +202,7 @@ def test_retention_removes_what_stands_beside(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for text in ("one", "two", "three"):
             append(store, text)
-            store.compact()
+            store.log.rotate()
         store.log.retain_from(3)
     assert names(tmp_path, ".par") == names(tmp_path, ".log")[:-1]
     assert read(tmp_path) == ["three"]
