@@ -68,10 +68,11 @@ class AsyncEventStore:
         directory: str | os.PathLike[str],
         options: Options | None = None,
         *,
+        redundancy: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> Self:
         """See `EventStore.open`."""
-        store = await asyncio.to_thread(EventStore.open, directory, options, now=now)
+        store = await asyncio.to_thread(EventStore.open, directory, options, redundancy=redundancy, now=now)
         return cls(store, now)
 
     async def append(self, event: NewEvent, *, expected_version: Expected = None) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -9,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from store_under_test.event_store import DamagedError, ReadOnlyError, copies, files, mirror, parity, sealed
+from store_under_test.event_store import (
+    DamagedError,
+    NewEvent,
+    ReadOnlyError,
+    copies,
+    files,
+    mirror,
+    parity,
+    sealed,
+)
+from store_under_test.event_store.aio import AsyncEventStore
 from store_under_test.event_store.guard import ParityGuard
 from tests.unit.event_store.small_logs import (
     LONG,
@@ -156,6 +167,18 @@ def test_parity_can_be_asked_for_later(tmp_path: Path) -> None:
     assert read(tmp_path) == EVENTS
     assert names(tmp_path, ".mir") == names(tmp_path, ".log")[-1:]
     assert names(tmp_path, ".par") == names(tmp_path, ".log")[:-1]
+
+
+def test_tasks_may_ask_for_parity(tmp_path: Path) -> None:
+    """The asyncio face opens the same store."""
+
+    async def appended() -> None:
+        async with await AsyncEventStore.open(tmp_path, redundancy="parity") as store:
+            await store.append(NewEvent("t", "a", "one"))
+
+    asyncio.run(appended())
+    assert names(tmp_path, ".mir") == names(tmp_path, ".log")
+    assert read(tmp_path) == ["one"]
 
 
 def test_another_redundancy_is_refused(tmp_path: Path) -> None:
