@@ -268,6 +268,24 @@ def test_damage_of_both_copies_at_one_place_is_an_exception(tmp_path: Path) -> N
     assert contents(tmp_path) == damaged
 
 
+@pytest.mark.parametrize("bits", [(1, 1), (1, 2)])
+def test_damage_of_both_copies_stops_no_append(tmp_path: Path, bits: tuple[int, int]) -> None:
+    """Met when the segment is sealed: no parity is made of it, the copies stay, and who reads it is told."""
+    with opened(tmp_path) as store:
+        append(store, "one")
+        append(store, "two")
+        name = active(tmp_path)
+        for suffix, bit in zip((".log", ".mir"), bits, strict=True):
+            path = tmp_path / f"{name}{suffix}"
+            path.write_bytes(flipped(path.read_bytes(), 8192 + 45, bit))
+        store.log.rotate()
+        append(store, "three")
+        assert store.state.kind == "ok"
+        with pytest.raises(DamagedError):
+            texts_of(store)
+    assert names(tmp_path, ".par") == [] and names(tmp_path, ".mir") == names(tmp_path, ".log")
+
+
 def test_a_gap_before_frames_of_the_mirror_alone_is_an_exception(tmp_path: Path) -> None:
     """The segment was cut, the mirror is damaged before its last frame: that frame says that there was one before."""
     write(tmp_path, ["one", "two", "three"])
