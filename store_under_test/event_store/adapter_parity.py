@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from store_under_test.event_store.adapter import CONTRACT, OPTIONS, EventStoreAdapter
+from store_under_test.event_store.adapter import CONTRACT, OPTIONS, VIEWS, EventStoreAdapter
 from store_under_test.event_store.store import EventStore
 
 
@@ -16,4 +16,4 @@ class EventStoreParityAdapter(EventStoreAdapter):
     contract = replace(CONTRACT, corruption="repaired")
 
     def open(self, directory: Path) -> EventStore:
-        return EventStore.open(directory, OPTIONS, redundancy="parity")
+        return EventStore.open(directory, OPTIONS, redundancy="parity", views=VIEWS)

@@ -69,11 +69,12 @@ class AsyncEventStore:
         directory: str | os.PathLike[str],
         options: Options | None = None,
         *,
+        redundancy: str | None = None,
         now: Callable[[], float] = time.time,
         views: ViewOptions | None = None,
     ) -> Self:
         """See `EventStore.open`."""
-        store = await asyncio.to_thread(EventStore.open, directory, options, now=now, views=views)
+        store = await asyncio.to_thread(EventStore.open, directory, options, redundancy=redundancy, now=now, views=views)
         return cls(store, now)
 
     async def append(self, event: NewEvent, *, expected_version: Expected = None) -> Event:

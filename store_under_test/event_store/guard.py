@@ -130,7 +130,7 @@ class ParityGuard:
                     os.unlink(twin)
             else:
                 files.logger.warning("%s is damaged, and what there is of parity does not restore it", path)
-        except (OSError, SyncFailedError) as error:
+        except (OSError, SyncFailedError, DamagedError) as error:
             files.logger.warning("no parity for %s yet: %s", path, error)
 
     def _made(self, path: str, end_offset: int) -> bool:

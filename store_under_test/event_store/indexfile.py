@@ -92,7 +92,7 @@ class IndexFile:
             start = read_part(path, 0, MAX_HEADER_BYTES)
         except FileNotFoundError:
             return None
-        header = _header(path, start)
+        header = header_of(path, start)
         if header.binding != binding_of(segment):
             raise DamagedIndexError(f"{path} is the index of another segment")
         return cls(path, header)
@@ -133,7 +133,8 @@ def binding_of(segment: SegmentInfo) -> tuple[int, int, int, bytes]:
     return segment.first_sequence, segment.last_sequence, segment.end_offset, segment.nonce
 
 
-def _header(path: str, start: bytes) -> Header:
+def header_of(path: str, start: bytes) -> Header:
+    """What an index file that begins with `start` says of itself. Raises `DamagedIndexError`."""
     if len(start) < _START.size:
         raise DamagedIndexError(f"{path} is too short for an index")
     magic, length, checksum = _START.unpack_from(start)

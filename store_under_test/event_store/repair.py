@@ -12,14 +12,16 @@ from collections.abc import Iterable
 
 from store_under_test.event_store import files, lease, mirror, parity, sealed
 from store_under_test.event_store.copies import opened, reader
+from store_under_test.event_store.derived_checks import DERIVED, Check
 from store_under_test.event_store.errors import DamagedError
 from store_under_test.event_store.lease import Patience
+from store_under_test.event_store.reports import Report
 from store_under_test.event_store.twins import sound_header
-from store_under_test.event_store.verify import Check, Report, verify, walk
+from store_under_test.event_store.verify import verify, walk
 
 
 def repair(
-    directory: str | os.PathLike[str], checks: Iterable[Check] = (), patience: Patience | None = None
+    directory: str | os.PathLike[str], checks: Iterable[Check] = DERIVED, patience: Patience | None = None
 ) -> tuple[Report, Report]:
     """Restore what redundancy can, durably; the reports from before and after.
 
@@ -34,11 +36,19 @@ def repair(
             before = verify(path, checks)
             if not before.is_sound:
                 restore(path)
+                _forget_derived(path, checks)
             return before, verify(path, checks)
         finally:
             held.release()
     finally:
         files.close_quietly(descriptor)
+
+
+def _forget_derived(directory: str, checks: Iterable[Check]) -> None:
+    """Remove what is made from the log and damaged: the next opening makes it anew, or reads the log instead."""
+    for name in {extent.name for check in checks for extent in check(directory)}:
+        files.logger.warning("%s is damaged, and removed", os.path.join(directory, name))
+        files.remove_quietly(os.path.join(directory, name))
 
 
 def restore(directory: str) -> None:

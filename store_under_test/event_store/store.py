@@ -15,7 +15,8 @@ from store_under_test.event_store.face import ViewedStore
 from store_under_test.event_store.guard import guard_of
 from store_under_test.event_store.log import Expected, Log, LogState, Options
 from store_under_test.event_store.repair import restore
-from store_under_test.event_store.verify import Report, verify
+from store_under_test.event_store.reports import Report
+from store_under_test.event_store.verify import verify
 from store_under_test.event_store.views import ViewOptions, Views
 
 
@@ -97,7 +98,10 @@ class EventStore(ViewedStore):
         return report
 
     def repair(self) -> Report:
-        """Restore what redundancy can, durably; what is damaged after that. May be interrupted, and done again."""
+        """Restore what redundancy can, durably; what is damaged after that. May be interrupted, and done again.
+
+        Damaged snapshots and indexes are left to the next opening.
+        """
         self.log.exclusive(lambda: restore(self.log.directory))
         return self.verify()
 

@@ -8,14 +8,16 @@ make right is damaged and `restorable`; a sequence number is lost only if no cop
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from store_under_test.event_store import copies, files, mirror, parity, sealed, segment
 from store_under_test.event_store.codec import decode_control
 from store_under_test.event_store.copies import opened, reader
+from store_under_test.event_store.derived_checks import DERIVED, Check
 from store_under_test.event_store.parity import BLOCK_BYTES, Read
+from store_under_test.event_store.reports import Extent, Lost, Report
 from store_under_test.event_store.segment import (
     ALIGNMENT,
     CONTROL,
@@ -28,47 +30,6 @@ from store_under_test.event_store.segment import (
     Previous,
 )
 from store_under_test.event_store.twins import Comparison, compare, frame_at, mark_of, sound_header
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Bytes `start` to `end` of the file `name` that are not what they should be."""
-
-    name: str
-    start: int
-    end: int
-    what: str
-    restorable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Events `first` to `last` are in no copy. `last` is `None` if nobody knows how many there were."""
-
-    first: int
-    last: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What is wrong with a log: nothing, if both are empty."""
-
-    extents: tuple[Extent, ...] = ()
-    lost: tuple[Lost, ...] = ()
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether every byte is right."""
-        return not self.extents and not self.lost
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every event is there, or can be restored."""
-        return not self.lost
-
-
-#: Looks at files that are not segments, in this directory, and reports what is damaged.
-Check = Callable[[str], Iterable[Extent]]
 
 
 @dataclass(slots=True)
@@ -84,8 +45,10 @@ class _Findings:
         return Report(tuple(extents), tuple(sorted(self.lost, key=lambda lost: lost.first)))
 
 
-def verify(directory: str | os.PathLike[str], checks: Iterable[Check] = ()) -> Report:
+def verify(directory: str | os.PathLike[str], checks: Iterable[Check] = DERIVED) -> Report:
     """What is damaged in the log in `directory`, which nobody writes to. Changes nothing.
+
+    `checks` look at the files that are no segments and are made from them.
 
     Raises `ForeignFormatError`, or the `OSError` of a read that failed.
     """

@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from store_under_test.event_store import EventStore, NewEvent, Options, Patience, Sizes
+from store_under_test.event_store.views import ViewOptions
 
 #: Two blocks of a segment are no room for events; one, or two after it has grown, are.
 OPTIONS = Options(sizes=Sizes(segment_bytes=4 * 4096, step_bytes=4096), patience=Patience(timeout_s=0), probe_s=0)
+VIEWS = ViewOptions(maintenance="on_request")
 #: Fills a block more than half: two do not fit into one.
 LONG = "x" * 2500
 
 
 def opened(directory: Path, redundancy: str | None = "parity") -> EventStore:
-    return EventStore.open(directory, OPTIONS, redundancy=redundancy)
+    return EventStore.open(directory, OPTIONS, redundancy=redundancy, views=VIEWS)
 
 
 def append(store: EventStore, *texts: str) -> None:
@@ -32,7 +34,7 @@ def write(directory: Path, texts: Iterable[str], redundancy: str | None = "parit
     with opened(directory, redundancy) as store:
         for text in texts:
             if text == "|":
-                store.compact()
+                store.log.rotate()
             else:
                 append(store, text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -9,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from store_under_test.event_store import DamagedError, ReadOnlyError, copies, files, mirror, parity, sealed
+from store_under_test.event_store import (
+    DamagedError,
+    NewEvent,
+    ReadOnlyError,
+    copies,
+    files,
+    mirror,
+    parity,
+    sealed,
+)
+from store_under_test.event_store.aio import AsyncEventStore
 from store_under_test.event_store.guard import ParityGuard
 from tests.unit.event_store.small_logs import (
     LONG,
@@ -158,6 +169,18 @@ def test_parity_can_be_asked_for_later(tmp_path: Path) -> None:
     assert names(tmp_path, ".par") == names(tmp_path, ".log")[:-1]
 
 
+def test_tasks_may_ask_for_parity(tmp_path: Path) -> None:
+    """The asyncio face opens the same store."""
+
+    async def appended() -> None:
+        async with await AsyncEventStore.open(tmp_path, redundancy="parity") as store:
+            await store.append(NewEvent("t", "a", "one"))
+
+    asyncio.run(appended())
+    assert names(tmp_path, ".mir") == names(tmp_path, ".log")
+    assert read(tmp_path) == ["one"]
+
+
 def test_another_redundancy_is_refused(tmp_path: Path) -> None:
     """By name, before anything is written."""
     with pytest.raises(ValueError, match="parity"):
@@ -189,7 +212,7 @@ def test_a_segment_that_could_not_be_started_leaves_the_old_mirror_in_use(
         with monkeypatch.context() as patch:
             patch.setattr("store_under_test.event_store.writer.create", no_space)
             with pytest.raises(OSError, match="no space"):
-                store.compact()
+                store.log.rotate()
         append(store, "two")
         assert b"two" in (tmp_path / f"{first}.mir").read_bytes()
         assert texts_of(store) == ["one", "two"]
@@ -202,7 +225,7 @@ def test_retention_removes_what_stands_beside(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for text in ("one", "two", "three"):
             append(store, text)
-            store.compact()
+            store.log.rotate()
         store.log.retain_from(3)
     assert names(tmp_path, ".par") == names(tmp_path, ".log")[:-1]
     assert read(tmp_path) == ["three"]
@@ -243,6 +266,24 @@ def test_damage_of_both_copies_at_one_place_is_an_exception(tmp_path: Path) -> N
         read(tmp_path)
     assert os.path.basename(caught.value.path) == f"{name}.log" and caught.value.extent[0] == 8192
     assert contents(tmp_path) == damaged
+
+
+@pytest.mark.parametrize("bits", [(1, 1), (1, 2)])
+def test_damage_of_both_copies_stops_no_append(tmp_path: Path, bits: tuple[int, int]) -> None:
+    """Met when the segment is sealed: no parity is made of it, the copies stay, and who reads it is told."""
+    with opened(tmp_path) as store:
+        append(store, "one")
+        append(store, "two")
+        name = active(tmp_path)
+        for suffix, bit in zip((".log", ".mir"), bits, strict=True):
+            path = tmp_path / f"{name}{suffix}"
+            path.write_bytes(flipped(path.read_bytes(), 8192 + 45, bit))
+        store.log.rotate()
+        append(store, "three")
+        assert store.state.kind == "ok"
+        with pytest.raises(DamagedError):
+            texts_of(store)
+    assert names(tmp_path, ".par") == [] and names(tmp_path, ".mir") == names(tmp_path, ".log")
 
 
 def test_a_gap_before_frames_of_the_mirror_alone_is_an_exception(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from store_under_test.event_store import DamagedError, LockedError, Patience, copies, files
 from store_under_test.event_store.repair import repair, restore
-from store_under_test.event_store.verify import Extent, Lost, Report, verify
+from store_under_test.event_store.reports import Extent, Lost, Report
+from store_under_test.event_store.verify import verify
 from tests.unit.event_store.small_logs import (
     LONG,
     append,
@@ -75,7 +76,7 @@ def test_a_sound_log_has_no_damage(tmp_path: Path, redundancy: str | None) -> No
     assert verify(tmp_path) == Report()
     with opened(tmp_path, redundancy) as store:
         assert store.verify() == store.repair() == Report()
-        store.compact()
+        store.log.rotate()
         store.log.retain_from(5)
         append(store, "nine")
         assert store.verify().is_sound and store.verify().is_complete
@@ -199,6 +200,26 @@ def test_what_retention_removed_is_not_lost(bare: Path) -> None:
     name = min(old)
     put(bare, contents(bare) | {name: zeroed(old[name], 0)})
     assert verify(bare).is_sound
+
+
+def test_damaged_snapshots_and_indexes_are_noticed_and_made_anew(kept: Path) -> None:
+    """They cost no event: reported, removed by a repair, and there again when they are needed."""
+    with opened(kept) as store:
+        store.compact()
+    derived = [path for path in sorted(kept.iterdir()) if path.suffix in (".snap", ".idx")]
+    assert {path.suffix for path in derived} == {".snap", ".idx"} and verify(kept).is_sound
+    for path in derived:
+        whole = path.read_bytes()
+        for place in (0, 13, len(whole) - 1):
+            path.write_bytes(flipped(whole, place))
+            report = verify(kept)
+            assert {extent.name for extent in report.extents} == {path.name} and report.is_complete
+        path.write_bytes(whole)
+    for path in derived:
+        path.write_bytes(flipped(path.read_bytes(), 13))
+    assert repair(kept)[1] == Report()
+    assert not any(path.exists() for path in derived)
+    assert read(kept) == EVENTS
 
 
 def test_other_checks_join_in(bare: Path) -> None:
