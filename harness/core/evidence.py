@@ -159,7 +159,7 @@ class ClaimResult:
 #: Fields that depend on the machine or the moment, or repeat what the evidence says.
 _NOT_REPRODUCIBLE = (
     *("issued_at", "environment", "seconds", "zoo", "adapter", "notes", "not_exercised"),
-    *("fault_coverage", "coverage"),
+    *("fault_coverage", "coverage", "measurements"),
 )
 
 #: Fields of evidence that are not the same twice where real races or a real clock decide.
@@ -191,6 +191,7 @@ class Certificate:
     seconds: float = 0.0
     fault_coverage: FaultCoverage | None = None
     coverage: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
