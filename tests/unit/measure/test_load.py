@@ -8,7 +8,21 @@ from typing import Any
 
 import pytest
 
-from harness import DOCUMENT, KEY_VALUE, LOG, Append, AppendMany, Delete, Get, Load, Put, PutMany, Read, Save, UsageError
+from harness import (
+    DOCUMENT,
+    KEY_VALUE,
+    LOG,
+    Append,
+    AppendMany,
+    Delete,
+    Get,
+    Load,
+    Put,
+    PutMany,
+    Read,
+    Save,
+    UsageError,
+)
 from harness.measure.load import load_of, read_load, write_load
 
 
