@@ -56,9 +56,12 @@ class Histogram:
         return int(self._histogram.get_target_count_at_percentile(percentile))
 
     def curve(self) -> list[list[float]]:
-        """Points [percentile, ms] for a plot, evenly spread over the logarithm of `1 / (1 - q)`, up to the largest."""
+        """Points [percentile, ms] for a plot, evenly spread over the logarithm of `1 / (1 - q)`.
+
+        From a quarter of all on, because the fastest of all would only stretch the scale, up to the largest.
+        """
         points: list[list[float]] = []
-        step = 0
+        step = 1
         while (outside := 10 ** (-step / _POINTS_FOR_A_DECADE)) * self.count >= 1:
             percentile = 100 * (1 - outside)
             points.append([round(percentile, 6), self.at(percentile) / 1e6])
