@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,18 @@ class Steady(Kept):
     def apply(self, store: Any, operation: Any) -> Any:
         METER.pass_ms(1)
         return super().apply(store, operation)
+
+
+class Synced(Steady):
+    """Syncs each record, in a file that grows."""
+
+    name = "synced"
+
+    def apply(self, store: Any, operation: Any) -> Any:
+        answer = super().apply(store, operation)
+        if isinstance(operation, Append):
+            os.fsync(store.fileno())
+        return answer
 
 
 class NowAndThen(Steady):

@@ -27,7 +27,8 @@ def test_the_curve_ends_with_the_largest() -> None:
     """And begins at a quarter, and goes as far as there are samples."""
     points = Histogram(number * MS for number in range(1, 101)).curve()
 
-    assert points[0][0] == pytest.approx(25.0, abs=0.1) and points[-2][0] == 99.0 and points[-1] == [100.0, pytest.approx(100.0, rel=1e-3)]
+    assert points[0][0] == pytest.approx(25.0, abs=0.1) and points[-2][0] == 99.0
+    assert points[-1] == [100.0, pytest.approx(100.0, rel=1e-3)]
     assert points == sorted(points)
     assert Histogram(()).curve() == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from harness.core.errors import HarnessFault
 from harness.core.evidence import Certificate, certificate_from_json
 from harness.measure import histogram
 from harness.measure.closed_loop import Measured
+from harness.measure.floor import Durable
+from harness.record import get_ready, install, uninstall
 from harness.report.console import certificate_text
 from harness.report.html import render_html
 from harness.run.campaign import Silent
@@ -69,6 +72,27 @@ def test_limits_that_are_met(run: Any) -> None:
     assert row.verdict is Verdict.PASS and not row.deterministic and not row.reasons and row.workloads == 1
     assert row.bounds["operations"] == 400 and row.bounds["repetitions"] == 1 and row.bounds["syncs_per_operation"] == 0
     assert made.findings() == ()
+
+
+@pytest.fixture
+def recording() -> Iterator[None]:
+    """This process records what stores do, as the workers of a campaign do."""
+    install()
+    get_ready()
+    yield
+    uninstall()
+
+
+def test_the_syncs_of_a_store_are_known_before_it_is_measured(run: Any, recording: None) -> None:
+    """One for each record, after as many bytes as it has, in a file that grows."""
+    made = run(limited.Synced)
+
+    assert made.syncing.per_operation == 1 and not made.syncing.blind and made.syncing.per_opening == 0
+    assert {(call.durable, call.size_bytes > 10) for syncs in made.syncing.operations[1:] for call in syncs} == {
+        (Durable.GROWTH, True)
+    }
+    assert len(made.measurements_made[0].measured.sampled.disk) == 80
+    assert made.measurements()["load"]["syncs_per_operation"] == 1
 
 
 def test_a_limit_that_is_missed(run: Any) -> None:
