@@ -51,8 +51,6 @@ from harness.run.survey import survey
 REFERENCE_ADAPTERS = (
     "store_under_test.metrics_store.adapter:MetricsStoreAdapter",
     "store_under_test.metrics_store.adapter:MetricsUpdateAdapter",
-    "store_under_test.event_store.adapter:EventStoreAdapter",
-    "store_under_test.event_store.adapter_aggregates:AggregateAdapter",
 )
 _STATUS = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}
 INTERRUPTED = 130

@@ -74,7 +74,9 @@ class AsyncEventStore:
         views: ViewOptions | None = None,
     ) -> Self:
         """See `EventStore.open`."""
-        store = await asyncio.to_thread(EventStore.open, directory, options, redundancy=redundancy, now=now, views=views)
+        store = await asyncio.to_thread(
+            EventStore.open, directory, options, redundancy=redundancy, now=now, views=views
+        )
         return cls(store, now)
 
     async def append(self, event: NewEvent, *, expected_version: Expected = None) -> Event:
