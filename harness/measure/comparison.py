@@ -1,7 +1,7 @@
 """What `harness pace` found out about two versions: a value, and its JSON form.
 
-`verdict` is PASS for no regression, FAIL for a regression, UNKNOWN for everything else. Ratios are natural logarithms in
-values and factors minus one, in per cent, in JSON: 5.0 is slower by 5 %.
+`verdict` is PASS for no regression, FAIL for a regression, UNKNOWN for everything else. Ratios are natural logarithms
+in values and factors minus one, in per cent, in JSON: 5.0 is slower by 5 %.
 """
 
 from __future__ import annotations

@@ -2,17 +2,18 @@
 
 A pair is two samples of the same work, one by each version, right after each other. Its difference is the natural
 logarithm of the ratio of their times, so 0.01 is about one per cent. Differences are taken as symmetric about the true
-log ratio; nothing else is assumed of their distribution. What counts is their signed ranks (Wilcoxon): the median of the
-Walsh averages estimates the log ratio (Hodges and Lehmann), and the ordered averages bound it (Tukey). Source: Hollander,
-Wolfe and Chicken, *Nonparametric Statistical Methods*, 3rd edition, sections 3.1 (test), 3.2 (estimate), 3.3 (bounds).
+log ratio; nothing else is assumed of their distribution. What counts is their signed ranks (Wilcoxon): the median of
+the Walsh averages estimates the log ratio (Hodges and Lehmann), and the ordered averages bound it (Tukey). Source:
+Hollander, Wolfe and Chicken, *Nonparametric Statistical Methods*, 3rd edition, sections 3.1 (test), 3.2 (estimate),
+3.3 (bounds).
 
-Up to `EXACT_PAIRS` pairs the null distribution is exact, beyond that normal with a correction for continuity. Ties and zeros
-are given by halves to both sides. The variance is not lowered for them: without that the bounds are
-never too narrow, and they say the same as the test.
+Up to `EXACT_PAIRS` pairs the null distribution is exact, beyond that normal with a correction for continuity. Ties
+and zeros are given by halves to both sides. The variance is not lowered for them: without that the bounds are never
+too narrow, and they say the same as the test.
 
-Pairs come in groups, one for each pair of processes, and pairs of one group are alike where the layout of a process in memory
-decides how fast it is. Then so many pairs tell less. The design effect (Kish, *Survey Sampling*, 5.4) says how much
-less: by its root the critical value moves away from what is expected by chance.
+Pairs come in groups, one for each pair of processes, and pairs of one group are alike where the layout of a process
+in memory decides how fast it is. Then so many pairs tell less. The design effect (Kish, *Survey Sampling*, 5.4) says
+how much less: by its root the critical value moves away from what is expected by chance.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ Groups = tuple[tuple[float, ...], ...]
 class Interval:
     """A log ratio, estimated from `pairs` in `groups`, with two one-sided bounds.
 
-    Each bound is wrong with at most the probability `lower_level` or `upper_level`; infinite where there are too few pairs.
+    Each bound is wrong with at most the probability `lower_level` or `upper_level`; infinite where there are too few
+    pairs.
     """
 
     estimate: float
@@ -120,7 +122,7 @@ def mirrored(groups: Groups) -> Groups:
 
 
 def standing(groups: Groups, margin: float) -> float:
-    """By how many standard deviations the signed ranks lie above what chance would give if the log ratio were `margin`."""
+    """By how many standard deviations the signed ranks lie above what is expected of a log ratio of `margin`."""
     differences = flat(groups)
     expected, deviation = _moments(len(differences))
     spread = deviation * math.sqrt(design_effect(groups))
@@ -165,7 +167,7 @@ def _exact_critical(pairs: int, level: float) -> int:
 
 
 def null_counts(pairs: int) -> list[int]:
-    """In how many of the 2**pairs choices of signs the positive ranks add up to 0, 1, 2, ... (pairs (pairs + 1) / 2)."""
+    """In how many of the 2**pairs choices of signs the positive ranks add up to 0, 1, 2, ..."""
     counts = [1]
     for rank in range(1, pairs + 1):
         longer = counts + [0] * rank
@@ -192,8 +194,9 @@ def _moments(pairs: int) -> tuple[float, float]:
 def design_effect(groups: Groups) -> float:
     """How many times as many pairs it takes because those of one group are alike; 1 if they are not.
 
-    1 + (n - 1) rho for groups of n, rho the correlation within groups by one-way analysis of variance; of ranks, so that a
-    few samples that the machine stood still in do not decide. With groups of different size, n is as in Donner (1986).
+    1 + (n - 1) rho for groups of n, rho the correlation within groups by one-way analysis of variance; of ranks, so
+    that a few samples that the machine stood still in do not decide. With groups of different size, n is as in Donner
+    (1986).
     """
     sizes = [len(group) for group in groups if group]
     total = sum(sizes)

@@ -1,7 +1,7 @@
 """Whether a new version is slower than an old one: a decision in stages, with the errors spent in advance.
 
-Each stage first compares the old version with itself. Where that shows a difference beyond the margin, pairs on this machine
-mean nothing now, and the job ends as UNFIT. Then, for each metric, in this order:
+Each stage first compares the old version with itself. Where that shows a difference beyond the margin, pairs on this
+machine mean nothing now, and the job ends as UNFIT. Then, for each metric, in this order:
 
 1. no regression, if the upper bound of the log ratio is below `ACCEPTED` (5 %);
 2. regression, if the lower bound is above `NEGLIGIBLE` (1 %): a margin, because a bias that is too small to matter
@@ -9,10 +9,11 @@ mean nothing now, and the job ends as UNFIT. Then, for each metric, in this orde
 3. otherwise more pairs. After the last stage it stays OPEN, which is UNKNOWN.
 
 A stage may err with the probabilities of its two levels, all stages together with their sums. A new version that is 5 %
-slower or more passes in at most 5 of 100 jobs; one that is 1 % slower is flagged in at most 2 of 100, one that is as fast as
-the old one in fewer than 1 (measured: docs/PERFORMANCE.md). With many metrics the second is kept by Holm's procedure (Scandinavian Journal of Statistics 6,
-1979). The first needs no correction, because a job passes only if every metric does (Berger, Technometrics 24, 1982). The
-first regression ends a job. Bounds assume that noise is the same for all pairs of a job, and independent but for the process.
+slower or more passes in at most 5 of 100 jobs; one that is 1 % slower is flagged in at most 2 of 100, one that is as
+fast as the old one in fewer than 1 (measured: docs/PERFORMANCE.md). With many metrics the second is kept by Holm's
+procedure (Scandinavian Journal of Statistics 6, 1979). The first needs no correction, because a job passes only if
+every metric does (Berger, Technometrics 24, 1982). The first regression ends a job. Bounds assume that noise is the
+same for all pairs of a job, and independent but for the process.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ TEXT_CHARACTERS = 6_000
 
 def render_html(certificate: Certificate) -> str:
     """The page, complete; write it as UTF-8."""
-    environment = _environment()
-    style = _style(environment)
+    environment = page_environment()
+    style = source("style.css")
     return environment.get_template("certificate.html.j2").render(
         certificate=certificate,
         document=certificate.to_json(),
@@ -46,7 +46,8 @@ def content_security_policy(style: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Templates of pages: everything is made visible, limited and escaped."""
     environment = Environment(
         loader=PackageLoader("harness.report", "templates"),
         autoescape=True,
@@ -59,9 +60,11 @@ def _environment() -> Environment:
     return environment
 
 
-def _style(environment: Environment) -> str:
+def source(name: str) -> str:
+    """The text of a file beside the templates."""
+    environment = page_environment()
     assert environment.loader is not None
-    return environment.loader.get_source(environment, "style.css")[0]
+    return environment.loader.get_source(environment, name)[0]
 
 
 def _finalize(value: Any) -> Any:

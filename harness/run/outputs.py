@@ -11,9 +11,11 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate
+from harness.measure.comparison import Comparison
 from harness.report import github
 from harness.report.html import render_html
 from harness.report.junit import render_junit
+from harness.report.pace import render_pace
 from harness.run.encoding import file_name
 
 
@@ -52,6 +54,15 @@ def write_reports(certificates: Sequence[Certificate], directory: Path) -> list[
         written.append(_write(directory / f"{name}.html", render_html(certificate)))
     written.append(_write(directory / "junit.xml", render_junit(certificates)))
     return written
+
+
+def write_pace(comparison: Comparison, directory: Path, target: Path | None) -> list[Path]:
+    """Write a comparison of two versions and its page, and the comparison to `target` too; the paths written."""
+    document = json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) + "\n"
+    name = f"pace-{file_name(comparison.store)}"
+    places = [directory / f"{name}.json", *([] if target is None else [target])]
+    page = _write(directory / f"{name}.html", render_pace(comparison))
+    return [*(_write(place, document) for place in places), page]
 
 
 def file_names(certificates: Sequence[Certificate]) -> list[str]:

@@ -1,8 +1,8 @@
 """Pairs of samples from pairs of processes.
 
-Both processes of a pair do the same operations in stores of their own, sample by sample, one right after the other, in an order
-that is drawn for each sample. The first samples of a process are dropped. After some pairs both processes end
-and two new ones take over, with another layout in memory, another hash seed and other operations.
+Both processes of a pair do the same operations in stores of their own, sample by sample, one right after the other,
+in an order that is drawn for each sample. The first samples of a process are dropped. After some pairs both processes
+end and two new ones take over, with another layout in memory, another hash seed and other operations.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Pairing:
     _places: Iterator[int] = field(default_factory=itertools.count)
 
     def rehearse(self) -> tuple[Loaded, Loaded]:
-        """Find out how large a sample is, and what each version imports. Raises `UsageError` if there is nothing to compare."""
+        """Find out how large a sample is, and what each version imports. Raises `UsageError` if that is the same."""
         with self._session(self.old, "rehearsal") as session:
             answer = session.ask(
                 "calibrate", seed=self._seed("rehearsal"), directory=self._place(), sample_ns=self._sample_ns()
@@ -130,7 +130,10 @@ class Pairing:
         name = f"pair of processes {self._made}"
         order = random.Random(self._seed(f"order of {name}"))
         with contextlib.ExitStack() as stack:
-            sides = [self._session(self.old, f"{name} first"), self._session(self.new if new else self.old, f"{name} second")]
+            sides = [
+                self._session(self.old, f"{name} first"),
+                self._session(self.new if new else self.old, f"{name} second"),
+            ]
             for side in sides:
                 stack.enter_context(side)
             for side in order.sample(sides, 2):  # both start at once, and nothing is measured yet

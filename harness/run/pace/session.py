@@ -10,7 +10,6 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,8 +30,9 @@ from harness.run.pace.worker import main
 main(arguments)
 """
 _HARNESS = Path(__file__).parents[2]
-#: The place of the stack, and with it how fast some code runs, depends on the size of the environment (Mytkowicz et al.,
-#: "Producing wrong data without doing anything obviously wrong", ASPLOS 2009). So it is drawn anew for each process.
+#: The place of the stack, and with it how fast some code runs, depends on the size of the environment (Mytkowicz et
+#: al., "Producing wrong data without doing anything obviously wrong", ASPLOS 2009). So it is drawn anew for each
+#: process.
 _PADDING = "LAYOUT_PADDING"
 _MOST_PADDING = 4096
 _RECEIVE_BYTES = 1 << 16
@@ -59,9 +59,7 @@ def version(given: str) -> Version:
 class Session:
     """A process that has a version of the store. Use it as a context manager: after it the process is gone."""
 
-    def __init__(
-        self, version: Version, spec: str, *, directory: Path, luck: random.Random, limit_s: float
-    ) -> None:
+    def __init__(self, version: Version, spec: str, *, directory: Path, luck: random.Random, limit_s: float) -> None:
         self._version = version
         self._limit_s = limit_s
         self._marker = containment.new_marker(str(directory))
@@ -125,7 +123,9 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         containment.kill_tree(self._process, self._marker)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:

@@ -13,7 +13,7 @@ from harness.measure.stages import STAGES, Stage
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One of the versions: `given` as the user named it, the interpreter, and what stands first on its path, if anything."""
+    """A version: as the user named it, its interpreter, and the folder that stands first on its path, if any."""
 
     given: str
     python: str
@@ -22,7 +22,8 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class PaceOptions:
-    """Options of `harness pace`. A sample is `sample_ms` of work for each kind of operation, as far as it can be arranged.
+    """Options of `harness pace`. A sample is `sample_ms` of work for each kind of operation, as far as it can be
+    arranged.
 
     `directory` is where the stores are: on the disk whose time is to count. `request_limit_s` is for one sample.
     """
@@ -37,7 +38,7 @@ class PaceOptions:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample: for each kind of operation how many were taken, refused and failed, and the time of all in nanoseconds."""
+    """For each kind of operation: how many were taken, refused and failed, and the time of all in nanoseconds."""
 
     done: Mapping[str, tuple[int, int, int]]
     spent_ns: Mapping[str, int]

@@ -1,8 +1,9 @@
 """The process that works for one version: imports it, and takes one sample after another when it is asked to.
 
 Requests and answers are JSON, one a line. The harness is that of the parent, loaded from its own folder
-whatever else is on the path, so that a version may be a checkout of anything. Garbage is collected between samples and never
-in one. A kind of operation is timed in runs of consecutive operations, so the clock is asked twice a run: about 0.1 µs.
+whatever else is on the path, so that a version may be a checkout of anything. Garbage is collected between samples
+and never in one. A kind of operation is timed in runs of consecutive operations, so the clock is asked twice a run:
+about 0.1 µs.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Worker:
         raise ValueError(request["do"])
 
     def _calibrate(self, seed: str, directory: str, sample_ns: int) -> dict[str, Any]:
-        """How many operations take `sample_ns` for each kind; all kinds, and those that each sample of this size has."""
+        """How many operations take `sample_ns` for each kind; all kinds; those that each sample of this size has."""
         Path(directory).mkdir()
         count, spent = 2, 0
         while spent < sample_ns and count < MOST_OPERATIONS:
@@ -189,12 +190,12 @@ def _digest(path: str) -> str:
 def main(arguments: str) -> NoReturn:
     """Serve requests until there are none. `arguments` is JSON, see `Session`."""
     given = json.loads(arguments)
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
     containment.contain(0)
     containment.die_with_parent(given["parent"])
     _set_path(given["first"], given["last"])
     gc.disable()
-    _serve(given["spec"], requests.readline, lambda line: (answers.write(line), answers.flush()))
+    _serve(given["spec"], requests.readline, lambda line: answers.write(line))
     os._exit(0)
 
 
