@@ -180,7 +180,7 @@ def _pace_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
     parser.add_argument(
-        "--directory", type=Path, metavar="DIR", help="where the stores are: on the disk that counts (default: --reports)"
+        "--directory", type=Path, metavar="DIR", help="where the stores are (default: --reports): a disk that counts"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the comparison, with every ratio")
     parser.set_defaults(command=_pace)

@@ -107,8 +107,10 @@ def is_above(groups: Groups, margin: float, level: float) -> bool:
     The same as: the lower bound at this level is above it.
     """
     differences = flat(groups)
-    critical = critical_value(len(differences), level, design_effect(groups))
-    return positive_ranks(differences, margin) >= critical
+    ranks = positive_ranks(differences, margin)
+    if ranks < critical_value(len(differences), level):  # a design effect only makes it harder
+        return False
+    return ranks >= critical_value(len(differences), level, design_effect(groups))
 
 
 def is_below(groups: Groups, margin: float, level: float) -> bool:
@@ -135,6 +137,9 @@ def positive_ranks(differences: Sequence[float], margin: float) -> float:
     It is the number of Walsh averages above the margin, those equal to it counted by half.
     """
     shifted = [difference - margin for difference in differences]
+    ordered = sorted(shifted, key=abs)
+    if len({*map(abs, ordered)}) == len(ordered) and 0 not in ordered:  # no ties: nearly always, and much faster
+        return float(sum(rank for rank, value in enumerate(ordered, 1) if value > 0))
     ranked = zip(shifted, _mid_ranks([abs(value) for value in shifted]), strict=True)
     return sum(rank if value > 0 else rank / 2 if value == 0 else 0.0 for value, rank in ranked)
 
@@ -177,6 +182,7 @@ def null_counts(pairs: int) -> list[int]:
     return counts
 
 
+@lru_cache(maxsize=1024)
 def normal_critical(pairs: int, level: float) -> int:
     """The critical value by the normal distribution, with half a rank for continuity."""
     expected, deviation = _moments(pairs)

@@ -139,8 +139,8 @@ def decide(family: Family, stage: Stage, decided: Mapping[str, Decision]) -> dic
 def _alarms(family: Family, level: float, tests: int) -> list[str]:
     """The metrics that are slower by more than the margin: Holm's procedure over `tests` metrics."""
     found: list[str] = []
-    known = [metric for metric, groups in family.items() if flat(groups)]
-    for metric in sorted(known, key=lambda name: -standing(family[name], NEGLIGIBLE)):
+    likely = [metric for metric, groups in family.items() if flat(groups) and is_above(groups, NEGLIGIBLE, level)]
+    for metric in sorted(likely, key=lambda name: -standing(family[name], NEGLIGIBLE)):
         if not is_above(family[metric], NEGLIGIBLE, level / (tests - len(found))):
             break
         found.append(metric)
