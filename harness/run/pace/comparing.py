@@ -55,14 +55,15 @@ def pace(old: str, new: str, spec: str, options: PaceOptions, progress: Progress
 
 
 def _metrics(pairing: Pairing, course: Course) -> tuple[Metric, ...]:
-    unequal = {kind for pair in pairing.pairs for kind in pair.unequal()}
     return tuple(
         Metric(
             name,
             steps,
             tuple(pair.first.per_operation_ns(name) for pair in pairing.pairs if name in pair.first.spent_ns),
             tuple(pair.second.per_operation_ns(name) for pair in pairing.pairs if name in pair.second.spent_ns),
-            reason="one version refused or failed operations that the other one took" if name in unequal else "",
+            reason="one version refused or failed operations that the other one took"
+            if name in pairing.unequal
+            else "",
         )
         for name, steps in course.steps.items()
     )

@@ -66,6 +66,8 @@ class Pairing:
     progress: Progress = field(default_factory=Silent)
     #: All pairs of the two versions so far.
     pairs: list[Pair] = field(default_factory=list)
+    #: Kinds of operation of which one version took, refused or failed others than the other one.
+    unequal: set[str] = field(default_factory=set)
     _made: int = 0
     _places: Iterator[int] = field(default_factory=itertools.count)
 
@@ -76,16 +78,24 @@ class Pairing:
                 "calibrate", seed=self._seed("rehearsal"), directory=self._place(), sample_ns=self._sample_ns()
             )
             old = self._loaded(session)
-        rare = tuple(sorted({*answer["kinds"]} - {*answer["every"]}))
-        self.work = Work(answer["operations"], tuple(answer["every"]), rare)
-        if not self.work.metrics:
-            raise UsageError("there is nothing to compare: no kind of operation is in every sample.")
+            self.work = self._work(answer)
+            first = self._rehearsed(session)
         with self._session(self.new, "rehearsal") as session:
-            self._begin(session, "rehearsal", 1)
-            session.ask("sample")
+            self.unequal.update(Pair(first, self._rehearsed(session)).unequal())
             new = self._loaded(session)
         self._require_two(old, new)
         return old, new
+
+    def _work(self, answer: dict[str, Any]) -> Work:
+        if not answer["every"]:
+            raise UsageError("there is nothing to compare: no kind of operation is in every sample.")
+        rare = tuple(sorted({*answer["kinds"]} - {*answer["every"]}))
+        return Work(answer["operations"], tuple(answer["every"]), rare)
+
+    def _rehearsed(self, session: Session) -> Sample:
+        self._send_begin(session, "rehearsal", 1)
+        session.receive()
+        return Sample.from_answer(session.ask("sample"))
 
     def _sample_ns(self) -> int:
         return round(self.options.sample_ms * 1e6)
@@ -122,6 +132,7 @@ class Pairing:
             self.progress.advance("")
         if new:
             self.pairs.extend(pair for group in groups for pair in group)
+            self.unequal.update(kind for group in groups for pair in group for kind in pair.unequal())
         return {metric: tuple(_differences(group, metric) for group in groups) for metric in self.work.metrics}
 
     def _group(self, new: bool, pairs: int) -> list[Pair]:
@@ -157,10 +168,6 @@ class Pairing:
         luck = random.Random(self._seed(f"luck of {name}"))
         limit_s = self.options.request_limit_s
         return Session(version, self.spec, directory=self.directory, luck=luck, limit_s=limit_s)
-
-    def _begin(self, session: Session, name: str, samples: int) -> None:
-        self._send_begin(session, name, samples)
-        session.receive()
 
     def _send_begin(self, session: Session, name: str, samples: int) -> None:
         details: dict[str, Any] = {"operations": self.work.operations, "samples": samples}

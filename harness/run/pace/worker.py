@@ -14,15 +14,14 @@ import itertools
 import json
 import os
 import platform
-import random
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.core.adapter import supported_operations
 from harness.core.errors import Unsupported, UsageError
+from harness.measure.loads import measured_operations
 from harness.record.callsite import HARNESS, in_standard_library
 from harness.run import containment
 from harness.run.loading import load_adapter
@@ -66,17 +65,17 @@ class Worker:
         while spent < sample_ns and count < MOST_OPERATIONS:
             count = min(4 * count, MOST_OPERATIONS)
             self._open(f"{directory}/{count}")
-            spent = sum(self._take(_runs(stream(self._kind, seed, count)))["spent_ns"].values())
+            spent = sum(self._take(_runs(measured_operations(self._kind, seed, count)))["spent_ns"].values())
             self._close()
-        kinds = {type(operation).__name__ for operation in stream(self._kind, seed, count)}
+        kinds = {type(operation).__name__ for operation in measured_operations(self._kind, seed, count)}
         fit = max(1, min(round(len(kinds) * count * sample_ns / max(spent, 1)), MOST_OPERATIONS))
-        probe = stream(self._kind, seed, _LOOKED_AT * fit)
+        probe = measured_operations(self._kind, seed, _LOOKED_AT * fit)
         each = [{type(it).__name__ for it in probe[n * fit : (n + 1) * fit]} for n in range(_LOOKED_AT)]
         return {"operations": fit, "kinds": sorted(kinds), "every": sorted(set.intersection(*each))}
 
     def _begin(self, request: Mapping[str, Any]) -> dict[str, Any]:
         count, samples = request["operations"], request["samples"]
-        operations = stream(self._kind, request["seed"], count * samples)
+        operations = measured_operations(self._kind, request["seed"], count * samples)
         self._samples = [_runs(operations[n * count : (n + 1) * count]) for n in reversed(range(samples))]
         self._open(request["directory"])
         gc.collect()
@@ -134,34 +133,6 @@ class Worker:
 def _complaint(what: str, error: BaseException) -> str:
     how = f"raised {text_of_error(error)[:300]}{place_of_error(error)}"
     return f"the adapter can't run: {what} {how} without any fault."
-
-
-def stream(adapter: Any, seed: str, count: int) -> list[Any]:
-    """`count` operations that the adapter takes. The same seed gives the same ones.
-
-    From `measured_operations(random, count)` of the adapter, if it has that, else the examples of its model. Raises
-    `UsageError` where there are not so many.
-    """
-    if callable(getattr(adapter, "measured_operations", None)):
-        found = list(adapter().measured_operations(random.Random(seed), count))
-    else:
-        found = _examples(adapter, seed, count)
-    if len(found) < count:
-        raise UsageError(
-            f"there is not enough to measure: of {count} operations that were asked for the adapter takes {len(found)}."
-        )
-    return found[:count]
-
-
-def _examples(adapter: Any, seed: str, count: int) -> list[Any]:
-    supported = supported_operations(adapter)
-    found: list[Any] = []
-    for factor in (1, 2, 4):  # some of the examples may be of kinds that the adapter does not take
-        examples = adapter.model.example_operations(random.Random(seed), factor * count)
-        found = [operation for operation in examples if supported is None or isinstance(operation, supported)]
-        if len(found) >= count:
-            break
-    return found
 
 
 def _runs(operations: list[Any]) -> list[Run]:

@@ -51,7 +51,8 @@ def drawing(
         pairs = stage.pairs - (before.pairs if before else 0)
         processes = stage.processes - (before.processes if before else 0)
         sizes = [pairs // processes + (number < pairs % processes) for number in range(processes)]
-        return {name: tuple(group(effect if new else unlike, size) for size in sizes) for name, effect in slower.items()}
+        effects = slower if new else dict.fromkeys(slower, unlike)
+        return {name: tuple(group(effect, size) for size in sizes) for name, effect in effects.items()}
 
     return draw
 

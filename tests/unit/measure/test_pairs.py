@@ -76,7 +76,9 @@ def test_too_few_pairs_have_no_critical_value() -> None:
 
 @pytest.mark.parametrize("level", [0.05, 0.015, 0.002])
 def test_the_normal_distribution_takes_over_where_it_is_close(level: float) -> None:
-    """Beyond the exact range its critical value is at most a fifth of a per cent of all ranks away from the exact one."""
+    """Beyond the exact range its critical value is at most a fifth of a per cent of all ranks away from the exact
+    one.
+    """
     count = 80
     counts = null_counts(count)
     tails = list(itertools.accumulate(reversed(counts)))

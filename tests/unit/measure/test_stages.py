@@ -124,7 +124,9 @@ def test_what_was_decided_stays() -> None:
 
 
 def test_holm_shares_the_level_among_all_that_are_tested() -> None:
-    """Six pairs are enough for one metric at a level of 5 %, not for one of four; where all four are slower, none is left out."""
+    """Six pairs are enough for one metric at a level of 5 %, not for one of four; where all four are slower, none is
+    left out.
+    """
     six = ((0.2, 0.21, 0.22), (0.2, 0.21, 0.22))
     slow = (six[0] * 2, six[1] * 2, six[0] * 2)
 
