@@ -12,8 +12,8 @@ from harness.measure.stages import STAGES, Course, Decision, Draw, Family, Stage
 
 Noise = Callable[[random.Random], float]
 
-#: Standard deviation of a pair of samples of about 10 ms, as measured on a virtual machine with two cores: computing, and
-#: writing with fsync. In the second most pairs are close and one in ten is far off, as where a disk stands still.
+#: Standard deviation of a pair of samples of about 10 ms, as measured on a virtual machine with two cores: computing,
+#: and writing with fsync. In the second most pairs are close and one in ten is far off, as where a disk stands still.
 CPU_DEVIATION = 0.17
 DISK_DEVIATION = 0.41
 _FAR, _SHARE_FAR = 7.0, 0.1

@@ -52,7 +52,7 @@ def test_the_critical_value_is_the_smallest_that_chance_seldom_reaches(count: in
 
 @pytest.mark.parametrize(
     ("count", "level", "critical"),
-    # n (n + 1) / 2 less the lower critical values of Wilcoxon, Katti and Wilcox, "Critical values and probability levels
+    # n (n + 1) / 2 less the lower ones of Wilcoxon, Katti and Wilcox, "Critical values and probability levels
     # for the Wilcoxon rank sum test and the Wilcoxon signed rank test" (1970), as reprinted in textbooks.
     [(6, 0.05, 19), (10, 0.05, 45), (20, 0.05, 150), (25, 0.01, 249), (30, 0.025, 328), (50, 0.05, 809)],
 )
