@@ -144,8 +144,8 @@ def _table(rows: list[tuple[object, ...]], size: Size) -> Table:
         ),
         tuple(rows),
         (
-            f"Stages of {stages} pairs of {size.sample_ms:g} ms. Each bound of the share of regressions holds with 95 %. "
-            "Where nothing is slower a regression is a false alarm. Unknown: undecided, or an unfit machine.",
+            f"Stages of {stages} pairs of {size.sample_ms:g} ms. Each bound of the share of regressions holds with "
+            "95 %. Where nothing is slower a regression is a false alarm. Unknown: undecided, or an unfit machine.",
         ),
     )
 

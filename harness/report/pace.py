@@ -109,7 +109,7 @@ def print_pace(comparison: Comparison, stream: TextIO) -> None:
 
 def _lines(comparison: Comparison) -> Iterator[str]:
     yield f"{VERDICTS[comparison.verdict].icon} {visible(comparison.store)}: {headline(comparison)}"
-    yield f"  {statement(comparison)}"
+    yield f"  {visible(statement(comparison))}"
     yield f"  old {visible(comparison.old.given)}, new {visible(comparison.new.given)}"
     yield ""
     for metric in comparison.metrics:
