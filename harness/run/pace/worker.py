@@ -31,6 +31,8 @@ from harness.run.recovering import place_of_error, text_of_error
 MOST_OPERATIONS = 500
 #: A kind of operation is a metric if each of so many samples has one.
 _LOOKED_AT = 8
+#: However slow a store is, so many operations for each kind: otherwise some samples would lack common ones.
+_LEAST_OF_EACH = 6
 
 Run = tuple[str, list[Any]]
 
@@ -68,7 +70,8 @@ class Worker:
             spent = sum(self._take(_runs(measured_operations(self._kind, seed, count)))["spent_ns"].values())
             self._close()
         kinds = {type(operation).__name__ for operation in measured_operations(self._kind, seed, count)}
-        fit = max(1, min(round(len(kinds) * count * sample_ns / max(spent, 1)), MOST_OPERATIONS))
+        least = _LEAST_OF_EACH * len(kinds) if len(kinds) > 1 else 1
+        fit = max(least, min(round(len(kinds) * count * sample_ns / max(spent, 1)), MOST_OPERATIONS))
         probe = measured_operations(self._kind, seed, _LOOKED_AT * fit)
         each = [{type(it).__name__ for it in probe[n * fit : (n + 1) * fit]} for n in range(_LOOKED_AT)]
         return {"operations": fit, "kinds": sorted(kinds), "every": sorted(set.intersection(*each))}
