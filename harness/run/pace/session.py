@@ -36,6 +36,7 @@ _HARNESS = Path(__file__).parents[2]
 _PADDING = "LAYOUT_PADDING"
 _MOST_PADDING = 4096
 _RECEIVE_BYTES = 1 << 16
+_FAREWELL_LIMIT_S = 5.0
 
 
 def version(given: str) -> Version:
@@ -126,11 +127,20 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self._dismiss()
         containment.kill_tree(self._process, self._marker)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+    def _dismiss(self) -> None:
+        """Without further requests the process ends by itself."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._process.stdin.close()
+            self._process.wait(_FAREWELL_LIMIT_S)
 
 
 def _arguments(version: Version, spec: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from harness.measure.stages import Decision
 from harness.run.campaign import Silent
 from harness.run.pace.comparing import pace
 from harness.run.pace.pairing import Loaded, Pairing, Work
-from harness.run.pace.session import Session, version
+from harness.run.pace.session import Session, _folders, version
 from harness.run.pace.values import PaceOptions, Pair, Sample
 from tests.unit.run.pace.versions import FEW, adapter_in, store_in
 
@@ -233,6 +233,22 @@ def test_the_order_is_that_of_the_seed(scripted: Pairing) -> None:
     scripted.draw(True, FEW[0], None)
 
     assert [name for name in Answering.asked if " " not in name] == first
+
+
+def test_kinds_that_are_all_rare_are_nothing_to_compare(scripted: Pairing) -> None:
+    """There would be no pair of any of them."""
+    with pytest.raises(UsageError, match="no kind of operation is in every sample"):
+        scripted._work({"operations": 1, "kinds": ["Put"], "every": []})
+    assert scripted._work({"operations": 9, "kinds": ["Put", "Get"], "every": ["Put"]}) == Work(9, ("Put",), ("Get",))
+
+
+def test_the_folders_of_an_adapter_come_last(tmp_path: Path) -> None:
+    """That of its file, and those up to the one that holds its package; a module's is the working directory."""
+    store_in(tmp_path)
+
+    assert _folders(f"{tmp_path}/dictstore/adapter.py:A") == [str(tmp_path / "dictstore"), str(tmp_path)]
+    assert _folders(f"{tmp_path}/adapter.py:A") == [str(tmp_path)]
+    assert _folders("package.module:A") == [str(Path.cwd())]
 
 
 def test_files_of_one_s_own() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,3 +190,22 @@ def test_misuse_is_an_answer(tmp_path: Path) -> None:
 
     assert len(answers) == 2
     assert all(b"there is no file" in answer for answer in answers)
+
+
+def test_requests_are_answered_by_the_adapter_that_was_named() -> None:
+    """What it runs is asked for like everything else."""
+    requests, answers = iter([b'{"do": "files"}\n', b""]), []
+    worker._serve("store_under_test.metrics_store.adapter:MetricsStoreAdapter", lambda: next(requests), answers.append)
+
+    answer = json.loads(answers[0])
+    assert answer["store"] == "metrics-store"
+    assert [path for path, _ in answer["files"] if path.endswith("store_under_test/metrics_store/store.py")]
+
+
+def test_a_version_stands_before_everything_and_the_adapter_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment keeps its own path; no folder is there twice."""
+    monkeypatch.setattr(sys, "path", ["/own", "/adapter"])
+    worker._set_path(None, ["/adapter", "/above"])
+    assert sys.path == ["/own", "/adapter", "/above"]
+    worker._set_path(["/version", "/ours"], ["/adapter"])
+    assert sys.path == ["/version", "/ours", "/adapter"]
