@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import detection, enumeration, faults, growth, judged, kills, memory, recording
+from benchmarks import detection, enumeration, faults, growth, judged, kills, memory, power, recording
 from benchmarks.table import Table
 
 
@@ -58,6 +58,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         "how many damaged states are opened and judged in a second",
         lambda: faults.run_damage(faults.FULL_DAMAGE),
         lambda: faults.run_damage(faults.QUICK_DAMAGE),
+    ),
+    "power": Benchmark(
+        "how often a slower version is found, and an equal one flagged",
+        lambda: power.run(power.FULL),
+        lambda: power.run(power.QUICK),
     ),
     "detection": Benchmark(
         "how long a certification takes",

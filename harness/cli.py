@@ -25,6 +25,7 @@ from harness.core.verdict import Verdict
 from harness.inject.nemesis import FAULTS
 from harness.inject.nemesis import parse as parse_schedule
 from harness.report.console import print_certificate
+from harness.report.pace import print_pace
 from harness.report.story import story_text
 from harness.report.text import visible
 from harness.run.certify import certify_adapter
@@ -40,8 +41,11 @@ from harness.run.outputs import (
     require_writable,
     write_comparisons,
     write_json,
+    write_pace,
     write_reports,
 )
+from harness.run.pace.comparing import pace
+from harness.run.pace.values import PaceOptions
 from harness.run.progress import shown_progress
 from harness.run.replaying import replay
 from harness.run.scenarios import SCENARIOS, selected
@@ -125,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     _replay_parser(commands.add_parser("replay", help="rebuild the crash state of a finding and recover it again"))
     compare_parser(commands.add_parser("compare", help="regressions between two certificates"))
     decide_parser(commands.add_parser("decide", help="is a certificate enough for a release?"))
+    _pace_parser(
+        commands.add_parser("pace", help="compare the wall time of two versions of a store, side by side in one job")
+    )
     doctor = commands.add_parser("doctor", help="what this machine allows, and what is lost without it")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -171,6 +178,20 @@ def _replay_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", type=Path, metavar="DIR", help="default: a new one below the working directory")
     parser.add_argument("--time-limit", type=float, default=10.0, metavar="S")
     parser.set_defaults(command=_replay)
+
+
+def _pace_parser(parser: argparse.ArgumentParser) -> None:
+    version = "a folder that Python imports from, a virtual environment, or its Python"
+    parser.add_argument("old", metavar="OLD", help=version)
+    parser.add_argument("new", metavar="NEW", help="the same")
+    parser.add_argument("--adapter", required=True, metavar="ADAPTER", help="it drives both versions")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
+    parser.add_argument(
+        "--directory", type=Path, metavar="DIR", help="where the stores are (default: --reports): a disk that counts"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the comparison, with every ratio")
+    parser.set_defaults(command=_pace)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +300,19 @@ def _replay(arguments: argparse.Namespace) -> int:
     print(f"\nthe crash state is in {result.directory} for you to look into")
     print(f"recovered again: {'the same' if result.again else 'not the same'} - {result.seen}")
     return 0
+
+
+def _pace(arguments: argparse.Namespace) -> int:
+    require_writable(arguments.reports)
+    if arguments.json is not None:
+        require_file(arguments.json)
+    options = PaceOptions(seed=arguments.seed, directory=arguments.directory or arguments.reports)
+    with shown_progress(arguments.adapter) as progress:
+        comparison = pace(arguments.old, arguments.new, arguments.adapter, options, progress)
+    written = write_pace(comparison, arguments.reports, arguments.json)
+    print_pace(comparison, sys.stdout)
+    print(f"written: {', '.join(map(str, written))}")
+    return _STATUS[comparison.verdict]
 
 
 def _free_directory(finding: str) -> Path:

@@ -39,9 +39,8 @@ def render_html(certificate: Certificate) -> str:
 
 def render_page(template: str, **values: Any) -> str:
     """The page that `template` makes of `values`, with our style sheet and the policy that allows it alone."""
-    environment = _environment()
-    style = _style(environment)
-    return environment.get_template(template).render(
+    style = source("style.css")
+    return page_environment().get_template(template).render(
         **values, style=Markup(style), policy=content_security_policy(style), words=words
     )
 
@@ -53,7 +52,8 @@ def content_security_policy(style: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Templates of pages: everything is made visible, limited and escaped."""
     environment = Environment(
         loader=PackageLoader("harness.report", "templates"),
         autoescape=True,
@@ -66,9 +66,11 @@ def _environment() -> Environment:
     return environment
 
 
-def _style(environment: Environment) -> str:
+def source(name: str) -> str:
+    """The text of a file beside the templates."""
+    environment = page_environment()
     assert environment.loader is not None
-    return environment.loader.get_source(environment, "style.css")[0]
+    return environment.loader.get_source(environment, name)[0]
 
 
 def _finalize(value: Any) -> Any:

@@ -13,10 +13,12 @@ from typing import Any
 from harness.core.comparison import Comparison
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate
+from harness.measure.comparison import Comparison as PaceComparison
 from harness.report import github
 from harness.report.comparison import render_comparison
 from harness.report.html import render_html
 from harness.report.junit import render_comparison_junit, render_junit
+from harness.report.pace import render_pace
 from harness.run.encoding import file_name
 
 
@@ -73,6 +75,15 @@ def write_comparison_page(comparison: Comparison, target: Path) -> Path:
 
 def write_comparison_junit(comparisons: Sequence[Comparison], target: Path) -> Path:
     return _write(target, render_comparison_junit(comparisons))
+
+
+def write_pace(comparison: PaceComparison, directory: Path, target: Path | None) -> list[Path]:
+    """Write a comparison of two versions and its page, and the comparison to `target` too; the paths written."""
+    document = json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) + "\n"
+    name = f"pace-{file_name(comparison.store)}"
+    places = [directory / f"{name}.json", *([] if target is None else [target])]
+    page = _write(directory / f"{name}.html", render_pace(comparison))
+    return [*(_write(place, document) for place in places), page]
 
 
 def file_names(certificates: Sequence[Certificate]) -> list[str]:

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from harness.report import render_html
+from harness.report.pace import render_pace
 from tests.golden.sample import SAMPLES, long_timeline
+from tests.golden.test_pace import SAMPLES as PACES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -99,13 +101,16 @@ def _note_request(complaints: list[str], url: str) -> None:
 
 
 def _visit(page: Any, directory: Path, name: str) -> None:
-    certificate = long_timeline(300, 120) if name == "long" else SAMPLES[name]()
-    file = directory / "certificate.html"
-    file.write_text(render_html(certificate), encoding="utf-8")
+    file = directory / "page.html"
+    if name in PACES:
+        text = render_pace(PACES[name])
+    else:
+        text = render_html(long_timeline(300, 120) if name == "long" else SAMPLES[name]())
+    file.write_text(text, encoding="utf-8")
     page.goto(file.as_uri())
 
 
-@pytest.mark.parametrize("name", [*SAMPLES, "long"])
+@pytest.mark.parametrize("name", [*SAMPLES, "long", *PACES])
 def test_nothing_overflows(page: Any, tmp_path: Path, name: str) -> None:
     """At no width, with every detail open, does the page scroll sideways."""
     _visit(page, tmp_path, name)
@@ -191,11 +196,12 @@ def test_policy_blocks_scripts(browser: Any, tmp_path: Path) -> None:
     assert title != "ran"
 
 
+@pytest.mark.parametrize("name", ["failing", "slower"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_is_sufficient(page: Any, tmp_path: Path, scheme: str) -> None:
+def test_contrast_is_sufficient(page: Any, tmp_path: Path, scheme: str, name: str) -> None:
     """Every text has the contrast of WCAG level AA, in light and in dark."""
     page.emulate_media(color_scheme=scheme)
-    _visit(page, tmp_path, "failing")
+    _visit(page, tmp_path, name)
     ratio, where = page.evaluate(LOWEST_CONTRAST)
     assert ratio >= CONTRAST_AA, where
 

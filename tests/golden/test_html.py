@@ -27,9 +27,9 @@ ALLOWED = frozenset(
 class Page(HTMLParser):
     """What the checks need to know of a page."""
 
-    def __init__(self, certificate: Certificate) -> None:
+    def __init__(self, shown: Certificate | str) -> None:
         super().__init__()
-        self.source = render_html(certificate)
+        self.source = shown if isinstance(shown, str) else render_html(shown)
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.words: list[str] = []

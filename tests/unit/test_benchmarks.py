@@ -46,7 +46,8 @@ def test_a_benchmark_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[
         main(["fastest"])
 
     assert ended.value.code == 2
-    assert "judged, enumeration, memory, growth, recording, kills, faults, damage, detection" in capsys.readouterr().err
+    listed = "judged, enumeration, memory, growth, recording, kills, faults, damage, power, detection"
+    assert listed in capsys.readouterr().err
 
 
 def test_a_table_for_a_terminal_is_aligned() -> None:
