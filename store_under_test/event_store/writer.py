@@ -124,10 +124,10 @@ def create(directory: str, directory_descriptor: int, header: Header, sizes: Siz
     temporary = f"{path}.tmp"
     descriptor = files.open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        # In one write where that is possible: there are fewer states that a crash can leave.
-        first = header.encoded().ljust(min(size, files.ZEROS_BYTES), b"\0")
-        files.write_at(descriptor, first, 0)
-        files.write_zeros(descriptor, len(first), size)
+        # Synced twice, once for a segment: the less is under way at a time, the fewer states a crash can leave.
+        files.write_at(descriptor, header.encoded().ljust(DATA_OFFSET, b"\0"), 0)
+        files.sync(descriptor, temporary)
+        files.write_zeros(descriptor, DATA_OFFSET, size)
         files.sync(descriptor, temporary)
         _rename(temporary, path)
         files.sync(directory_descriptor, directory)
