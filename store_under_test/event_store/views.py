@@ -183,9 +183,11 @@ class Views:
             return len(removed)
 
     def close(self) -> None:
-        """Stop tending; a snapshot if many events came since the last. To be called before the log is closed."""
+        """Tend what is still due; a snapshot if many events came since. To be called before the log is closed."""
         if self._worker is not None:
             self._worker.stop()
+        if self._due and self.options.maintenance != "on_request" and self._log.state.kind != "failed":
+            self.settle()
         is_long_ago = self.state.sequence - self._snapshotted >= self.options.snapshot_events
         if is_long_ago and self._log.state.kind != "failed":
             self._quietly("a snapshot", self.snapshot)
