@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.core.contract import Contract
 from harness.core.errors import HarnessError, Unsupported, UsageError
+from harness.core.limits import Limit
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG, SequentialModel
 from harness.core.operations import (
     Append,
@@ -46,6 +47,7 @@ __all__ = [
     "Delete",
     "Get",
     "HarnessError",
+    "Limit",
     "Load",
     "PersistenceModel",
     "Put",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from harness.core.contract import Contract
 from harness.core.errors import UsageError
+from harness.core.limits import declared_limits
 from harness.core.models import BUILT_IN_MODELS
 
 METHODS = {"open": 1, "apply": 2, "snapshot": 1, "close": 1}
@@ -52,6 +53,7 @@ def validate_adapter(candidate: Any, label: str) -> None:
             f"{label} has no contract: add contract = Contract(...), from harness import Contract."
         )
     _require_model(candidate, label)
+    declared_limits(candidate, label)
 
 
 def _require_method(candidate: Any, label: str, method: str, arguments: int) -> None:

@@ -160,6 +160,7 @@ class ClaimResult:
 _NOT_REPRODUCIBLE = (
     *("issued_at", "environment", "seconds", "zoo", "adapter", "notes", "not_exercised"),
     *("fault_coverage", "coverage"),
+    "series",
 )
 
 #: Fields of evidence that are not the same twice where real races or a real clock decide.
@@ -191,6 +192,7 @@ class Certificate:
     seconds: float = 0.0
     fault_coverage: FaultCoverage | None = None
     coverage: dict[str, Any] = field(default_factory=dict)
+    series: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
