@@ -5,8 +5,8 @@ they lead to. An operation that raised, or was cut off by a kill, may have happe
 candidates until the next look at the store settles which.
 
 A log grows with the run, so its state is not kept but its length and a digest of all its records in order (BLAKE2b of
-the digest before and the record, 128 bits). Two different logs of one digest are taken for equal; that happens by chance
-less than once in 2**60 looks.
+the digest before and the record, 128 bits). Two different logs of one digest are taken for equal; that happens by
+chance less than once in 2**60 looks.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class Standing:
 
 
 def standing(model: Any, operations: Iterable[Any], owed: int, snapshot: Any) -> Standing | None:
-    """The longest prefix of `operations`, at least `owed` of them, whose state `snapshot` shows; `None` if there is none.
+    """The longest prefix of `operations`, at least `owed` of them, whose state `snapshot` shows; `None` if there is
+    none.
 
     Holds one state at a time, and compares from `owed` on: where everything is owed, once.
     """

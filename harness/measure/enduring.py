@@ -1,10 +1,10 @@
 """What the windows of an endurance run say about limits, and as a series. Pure functions over values.
 
-A limit that was met in the whole run is met. One that was missed is missed by the store only if it was missed in each half
-of the run by itself (a run of hours cannot be repeated for confirmation, but its halves are two measurements), if the
-generator could give its load, and if the disk does not explain it: what is left of the measured value without `MOST_SYNCS`
-bare syncs at the same percentile must still be beyond the limit. Everything else is UNKNOWN, with the reason. How many syncs
-an operation makes is not counted here, so `MOST_SYNCS` is generous.
+A limit that was met in the whole run is met. One that was missed is missed by the store only if it was missed in each
+half of the run by itself (a run of hours cannot be repeated for confirmation, but its halves are two measurements),
+if the generator could give its load, and if the disk does not explain it: what is left of the measured value without
+`MOST_SYNCS` bare syncs at the same percentile must still be beyond the limit. Everything else is UNKNOWN, with the
+reason. How many syncs an operation makes is not counted here, so `MOST_SYNCS` is generous.
 
 Growth is judged by its interval of confidence: all of it beyond the limit, all of it within, or UNKNOWN.
 """
@@ -20,7 +20,7 @@ from harness.core.verdict import Verdict
 from harness.measure.growth import BLOCKS, Slope, slope
 from harness.measure.latencies import Latencies
 from harness.measure.openloop import unfit
-from harness.measure.windows import Window, total
+from harness.measure.windows import Held, Window, total
 
 MOST_SYNCS = 16
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
@@ -28,7 +28,9 @@ PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What became of one limit; `measured`, `lower` and `upper` in the unit of the metric, `None` where there is none."""
+    """What became of one limit; `measured`, `lower` and `upper` in the unit of the metric, `None` where there is
+    none.
+    """
 
     limit: Limit
     verdict: Verdict
@@ -39,13 +41,16 @@ class Ruling:
     upper: float | None = None
 
 
-def growth(windows: Sequence[Window]) -> Slope | None:
-    """Resident bytes gained with each operation, over the second half; `None` where there are too few windows.
+def growth(held: Sequence[Held]) -> Slope | None:
+    """Resident bytes gained with each operation, over the second half of what ran in the last process; `None` where
+    that has too few windows. A process that was started anew begins with little memory, so parts are not joined.
 
     By batch means with Student's interval, see `harness.measure.growth`.
     """
-    half = [window for window in windows[len(windows) // 2 :] if window.operations]
-    return slope([window.done for window in half], [window.reading.resident_bytes for window in half])
+    last = [item for item in held if item.part == held[-1].part]
+    half = last[len(last) // 2 :]
+    at = {item.done: item.resident_bytes for item in half}  # where nothing was done meanwhile, the last look counts
+    return slope(list(at), list(at.values()))
 
 
 def fitness(whole: Window, limits: Sequence[Limit]) -> str:
@@ -67,23 +72,25 @@ def judgeable(limit: Limit, *, open_loop: bool) -> bool:
     return limit.metric in ("growth_bytes_per_operation", "descriptors")
 
 
-def rulings(windows: Sequence[Window], limits: Sequence[Limit], *, open_loop: bool) -> tuple[Ruling, ...]:
+def rulings(
+    windows: Sequence[Window], held: Sequence[Held], limits: Sequence[Limit], *, open_loop: bool
+) -> tuple[Ruling, ...]:
     """What became of each limit that a run of this kind says something about."""
     whole = total(windows)
     halves = [total(windows[: len(windows) // 2]), total(windows[len(windows) // 2 :])]
     why_not = fitness(whole, limits)
     return tuple(
-        _ruled(limit, windows, whole, halves, why_not) for limit in limits if judgeable(limit, open_loop=open_loop)
+        _growth(limit, growth(held))
+        if limit.metric == "growth_bytes_per_operation"
+        else _ruled(limit, whole, halves, why_not)
+        for limit in limits
+        if judgeable(limit, open_loop=open_loop)
     )
 
 
-def _ruled(limit: Limit, windows: Sequence[Window], whole: Window, halves: list[Window], why_not: str) -> Ruling:
-    if limit.metric == "growth_bytes_per_operation":
-        return _growth(limit, growth(windows))
+def _ruled(limit: Limit, whole: Window, halves: list[Window], why_not: str) -> Ruling:
     if limit.metric == "descriptors":
-        most = max((window.reading.descriptors for window in windows), default=0)
-        verdict = Verdict.FAIL if most > limit.bound else Verdict.PASS
-        return Ruling(limit, verdict, float(most), len(windows))
+        return _descriptors(limit, whole)
     if limit.metric == "throughput_per_s":
         return _throughput(limit, whole, halves, why_not)
     return _latency(limit, whole, halves, why_not)
@@ -100,6 +107,13 @@ def _growth(limit: Limit, found: Slope | None) -> Ruling:
     else:
         verdict, reason = Verdict.UNKNOWN, f"growth lies {interval}, and the limit within: a longer run tells"
     return Ruling(limit, verdict, found.estimate, BLOCKS, reason, found.low, found.high)
+
+
+def _descriptors(limit: Limit, whole: Window) -> Ruling:
+    if not whole.operations:
+        return Ruling(limit, Verdict.UNKNOWN, reason="nothing was measured")
+    most = whole.reading.descriptors
+    return Ruling(limit, Verdict.FAIL if most > limit.bound else Verdict.PASS, float(most), whole.operations)
 
 
 def _latency(limit: Limit, whole: Window, halves: list[Window], why_not: str) -> Ruling:
@@ -175,9 +189,9 @@ def table(latencies: Latencies) -> list[dict[str, Any]]:
     return [*known, {"percentile": 100.0, "ms": _rounded(latencies.max_ms)}] if latencies.count else []
 
 
-def series(windows: Sequence[Window], *, open_loop: bool) -> dict[str, Any]:
+def series(windows: Sequence[Window], held: Sequence[Held], *, open_loop: bool) -> dict[str, Any]:
     """Everything that was measured, as JSON types."""
-    whole, found = total(windows), growth(windows)
+    whole, found = total(windows), growth(held)
     distributions = {
         "response": whole.response,
         "wait": whole.wait,
@@ -196,15 +210,17 @@ def series(windows: Sequence[Window], *, open_loop: bool) -> dict[str, Any]:
         "generator_cpu_share": round(whole.cpu_share, 4),
         "paused_s": round(whole.paused_ns / 1e9, 3),
         "throughput_per_s": round(whole.throughput_per_s, 3),
-        "growth": None
-        if found is None
-        else {
-            "bytes_per_operation": round(found.estimate, 3),
-            "lower": round(found.low, 3),
-            "upper": round(found.high, 3),
-            "confidence": 0.95,
-            "method": f"slope of resident memory over the second half, batch means of {BLOCKS} blocks, Student's t",
-        },
+        "growth": None if found is None else _growth_of(found),
+    }
+
+
+def _growth_of(found: Slope) -> dict[str, Any]:
+    return {
+        "bytes_per_operation": round(found.estimate, 3),
+        "lower": round(found.low, 3),
+        "upper": round(found.high, 3),
+        "confidence": 0.95,
+        "method": f"second half of the last process; batch means of {BLOCKS} blocks, Student's t",
     }
 
 

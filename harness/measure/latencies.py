@@ -1,7 +1,8 @@
 """Latencies as HdrHistograms: three significant digits from a microsecond to an hour, in memory that does not grow.
 
-Percentiles are those of the samples themselves, merged, never averages of percentiles. The maximum is exact. The library
-is `hdrhistogram` (the extra `measure`), after G. Tene's HdrHistogram; what is encoded here its other tools can read.
+Percentiles are those of the samples themselves, merged, never averages of percentiles. The maximum is exact. The
+library is `hdrhistogram` (the extra `measure`), after G. Tene's HdrHistogram; what is encoded here its other tools
+can read.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class Latencies:
     @property
     def max_ms(self) -> float:
         return self.max_ns / 1e6
+
+    def clear(self) -> None:
+        """Forget all samples, and keep the memory: a histogram that is let go stays until a collection of cycles."""
+        self._histogram.reset()
+        self.max_ns = 0
 
     def add(self, other: Self) -> None:
         """Merge `other` into this one."""

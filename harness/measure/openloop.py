@@ -56,8 +56,8 @@ class RealClock:
 class RunClock:
     """The time of a run: it goes on where an earlier part of the run ended, and stands still in pauses.
 
-    In a pause the clients stand still too, all of them: the harness does its own work there, such as writing down a window
-    or looking at the state. So that work is in no latency. Pauses are for moments in which no operation runs.
+    In a pause the clients stand still too, all of them: the harness does its own work there, such as writing down a
+    window or looking at the state. So that work is in no latency. Pauses are for moments in which no operation runs.
     """
 
     def __init__(self, clock: Clock, elapsed_ns: int = 0) -> None:

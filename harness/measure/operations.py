@@ -14,7 +14,9 @@ BLOCK = 64
 
 
 class Stream:
-    """The operations that `adapter`, an object, gives (`measured_operations(random, count)`), else its model's examples."""
+    """The operations that `adapter`, an object, gives (`measured_operations(random, count)`), else its model's
+    examples.
+    """
 
     def __init__(self, adapter: Any, seed: int) -> None:
         self._adapter = adapter

@@ -22,12 +22,15 @@ class Reading:
     disk_bytes: int
 
 
+NOTHING = Reading(0, 0, 0)
+
+
 @dataclass(slots=True)
 class Window:
     """From `from_ns` to `to_ns` of the time of the run. `done` counts the operations of the whole run up to its end.
 
-    `response` and `wait` are those of an open loop, empty in a closed one. `bare` are syncs of the bare disk, made in the
-    pause that follows; `reading` is taken there too.
+    `part` tells how often the run had been killed before. `response` and `wait` are those of an open loop, empty in a
+    closed one. `bare` are syncs of the bare disk, made in the pause that follows; `reading` is taken there too.
     """
 
     from_ns: int
@@ -41,12 +44,21 @@ class Window:
     store_cpu_ns: int = 0
     generator_cpu_ns: int = 0
     paused_ns: int = 0
-    reading: Reading = Reading(0, 0, 0)
+    part: int = 0
+    reading: Reading = NOTHING
     response: Latencies = field(default_factory=Latencies)
     service: Latencies = field(default_factory=Latencies)
     wait: Latencies = field(default_factory=Latencies)
     lateness: Latencies = field(default_factory=Latencies)
     bare: Latencies = field(default_factory=Latencies)
+
+    def begin(self, from_ns: int) -> None:
+        """Forget everything, and count from this moment on, in the same memory."""
+        self.from_ns = from_ns
+        for name in _COUNTS:
+            setattr(self, name, 0)
+        for name in _LATENCIES:
+            getattr(self, name).clear()
 
     def note(self, sample: Sample, *, open_loop: bool) -> None:
         """Count one operation that was answered, or due and never started."""
@@ -67,7 +79,7 @@ class Window:
             setattr(self, name, getattr(self, name) + getattr(later, name))
         for name in _LATENCIES:
             getattr(self, name).add(getattr(later, name))
-        self.to_ns, self.done = later.to_ns, later.done
+        self.to_ns, self.done, self.part = later.to_ns, later.done, later.part
         held, other = self.reading, later.reading
         self.reading = Reading(
             other.resident_bytes, max(held.descriptors, other.descriptors), other.disk_bytes
@@ -75,7 +87,9 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """How long it lasted, in seconds; what was lost between merged windows, when a run was killed, does not count."""
+        """How long it lasted, in seconds; what was lost between merged windows, when a run was killed, does not
+        count.
+        """
         return self.lasted_ns / 1e9
 
     @property
@@ -89,15 +103,18 @@ class Window:
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, histograms as HdrHistogram's own encoding."""
-        plain = {name: getattr(self, name) for name in ("from_ns", "to_ns", "done", *_COUNTS)}
+        plain = {name: getattr(self, name) for name in ("from_ns", "to_ns", "done", "part", *_COUNTS)}
         latencies = {name: getattr(self, name).to_json() for name in _LATENCIES}
         return {**plain, **latencies, "reading": asdict(self.reading)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        latencies = {name: Latencies.from_json(data[name]) for name in _LATENCIES}
-        plain = {name: data[name] for name in ("from_ns", "to_ns", "done", *_COUNTS)}
-        return cls(**plain, **latencies, reading=Reading(**data["reading"]))
+        made = cls(data["from_ns"], reading=Reading(**data["reading"]))
+        for name in ("to_ns", "done", "part", *_COUNTS):
+            setattr(made, name, data[name])
+        for name in _LATENCIES:
+            setattr(made, name, Latencies.from_json(data[name]))
+        return made
 
 
 _COUNTS = (
@@ -105,6 +122,19 @@ _COUNTS = (
     *("lasted_ns", "store_cpu_ns", "generator_cpu_ns", "paused_ns"),
 )
 _LATENCIES = ("response", "service", "wait", "lateness", "bare")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Resident memory after so many operations, in which part of the run: what is kept of every window."""
+
+    part: int
+    done: int
+    resident_bytes: int
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        return cls(data["part"], data["done"], data["reading"]["resident_bytes"])
 
 
 def coalesced(windows: Iterable[Window]) -> list[Window]:

@@ -111,6 +111,8 @@ _ENDINGS = {
 
 def promise(claim: ClaimResult) -> str:
     """What the store promised, as a sentence; the words of the contract where we have none."""
+    if claim.claim == "endurance":
+        return "It keeps working, and holds what it must, after as long a time under load."
     return PROMISES.get((claim.claim, claim.promised), f"{claim.claim}: {claim.promised}")
 
 

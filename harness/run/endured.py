@@ -12,7 +12,8 @@ from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
 from harness.core.limits import LIMITS_CLAIM, Limit, amount, declared_limits
 from harness.core.verdict import Verdict, merge
 from harness.measure.enduring import Ruling, fitness, judgeable, rulings, series
-from harness.measure.windows import Window, total
+from harness.measure.windows import Held, Window, total
+from harness.report.text import count
 from harness.run.certify import _contract, _neutral
 from harness.run.durations import duration_text
 from harness.run.enduring_child import Endured
@@ -28,13 +29,20 @@ CLAIM = "endurance"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run went: its outcome, its windows, how often it had been killed before, and where its store is."""
+    """How a run went: its outcome, its windows, memory at the end of each, when it had been killed, and where its
+    store is.
+    """
 
     outcome: Endured | Interrupted
     windows: Sequence[Window]
-    kills: int
+    held: Sequence[Held]
+    kills_s: Sequence[float]
     confirmed: bool
     root: Path
+
+    @property
+    def kills(self) -> int:
+        return len(self.kills_s)
 
     @property
     def keep(self) -> bool:
@@ -45,7 +53,7 @@ class Result:
 def certificate(adapter: Any, spec: str, options: EndureOptions, result: Result) -> Certificate:
     """What the run says about the store."""
     limits = declared_limits(adapter)
-    ruled = rulings(result.windows, limits, open_loop=not options.closed_loop)
+    ruled = rulings(result.windows, result.held, limits, open_loop=not options.closed_loop)
     claims, evidence = _endured(options, result), _evidence(options, result)
     if ruled:
         claims, evidence = (*claims, _limits_claim(ruled)), (*evidence, _limits_evidence(options, result, ruled))
@@ -195,7 +203,7 @@ def _limit_findings(ruled: Sequence[Ruling]) -> tuple[Finding, ...]:
         _finding(
             LIMITS_CLAIM,
             "over_limit",
-            f"{item.limit.metric} is {amount(item.measured)} {item.limit.about.unit}, and the limit {item.limit.bound_text}",
+            f"{item.limit.metric} is {amount(item.measured)} {item.limit.about.unit}: {item.limit.bound_text} promised",
         )
         for item in ruled
         if item.verdict is Verdict.FAIL and item.measured is not None
@@ -224,9 +232,9 @@ def _notes(options: EndureOptions, result: Result, limits: Sequence[Limit]) -> t
     whole = total(result.windows)
     notes = [f"clients stood still for {whole.paused_ns / 1e9:.1f} s in all, while the harness did its own work"]
     if whole.unstarted:
-        notes.append(f"{whole.unstarted:,} operations were due and not started when the run ended: overload")
+        notes.append(f"{count(whole.unstarted, 'operation')} due and not started when the run ended")
     if whole.unsupported:
-        notes.append(f"{whole.unsupported:,} operations had no effect because the store can't take them")
+        notes.append(f"{count(whole.unsupported, 'operation')} left out because the store can't take them")
     if result.kills:
         notes.append("what was measured between the end of a window and a kill is lost; no operation is")
     why_not = fitness(whole, limits)
@@ -248,11 +256,11 @@ def _series(
 ) -> dict[str, Any]:
     schedule = options.schedule
     return {
-        **series(result.windows, open_loop=not options.closed_loop),
+        **series(result.windows, result.held, open_loop=not options.closed_loop),
         "rate_per_s": schedule.rate,
         "arrivals": "closed loop" if options.closed_loop else schedule.kind,
         "clients": schedule.clients,
-        "kills": result.kills,
+        "killed_at_s": [round(moment, 3) for moment in result.kills_s],
         "unfit": fitness(total(result.windows), limits),
         "limits": [
             {

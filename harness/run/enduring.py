@@ -1,8 +1,8 @@
 """`harness endure`: a store under load for as long as one likes, in a process of its own, on a real directory.
 
 The store and all that is needed to go on stand below `.endure` in the report directory, one directory for each adapter,
-which is locked while a run uses it. A run that was killed leaves them, and `--resume` goes on; a start without it removes
-them. So does the end of a run in which nothing was found.
+which is locked while a run uses it. A run that was killed leaves them, and `--resume` goes on; a start without it
+removes them. So does the end of a run in which nothing was found.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.core.evidence import Certificate
 from harness.core.limits import declared_limits
 from harness.measure.arrivals import Schedule
 from harness.measure.latencies import require_library
-from harness.measure.windows import Window, coalesced
+from harness.measure.windows import Held, Window, coalesced
 from harness.run import containment
 from harness.run.directories import remove_tree, sweep
 from harness.run.endured import Result, certificate
@@ -38,6 +38,9 @@ FOLDER = ".endure"
 SHORTEST_WINDOW_S = 1.0
 LONGEST_WINDOW_S = 60.0
 _WINDOWS = 100
+#: So many operations a window should have, unless that leaves fewer windows than these.
+_OPERATIONS = 50
+_LEAST_WINDOWS = 24
 #: Between two calls into the store a worker may have to step through the whole run so far.
 _STEPPING_S = 6 * 3_600.0
 
@@ -55,7 +58,9 @@ class EndureOptions:
 
     @property
     def window_s(self) -> float:
-        return min(max(self.duration_s / _WINDOWS, SHORTEST_WINDOW_S), LONGEST_WINDOW_S)
+        """The length of a window: long enough for a median, where that leaves windows enough."""
+        dense_s = min(_OPERATIONS / self.schedule.rate, self.duration_s / _LEAST_WINDOWS)
+        return min(max(self.duration_s / _WINDOWS, SHORTEST_WINDOW_S, dense_s), max(LONGEST_WINDOW_S, dense_s))
 
 
 def endure(spec: str, options: EndureOptions) -> Certificate:
@@ -69,8 +74,8 @@ def endure(spec: str, options: EndureOptions) -> Certificate:
     with _locked(root):
         containment.kill_family(str(root))
         place = Place(root)
-        parts = _begin(place, spec, options)
-        result = _run(place, spec, options, parts)
+        _begin(place, spec, options)
+        result = _run(place, spec, options)
         issued = certificate(adapter, spec, options, result)
         if not result.keep:
             remove_tree(root)
@@ -96,22 +101,18 @@ def _locked(root: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _begin(place: Place, spec: str, options: EndureOptions) -> int:
-    """Make the directory ready; how many parts the run has had before."""
+def _begin(place: Place, spec: str, options: EndureOptions) -> None:
+    """Make the directory ready for a run, or for going on with one."""
     if not options.resume:
         _clear(place.root)
-    parts = 0
     with Journal(place.journal, _fingerprint(spec, options)) as journal:
         entries = journal.load()
         if not entries and place.progress.exists():
             raise UsageError("the run to go on with had other options or another version: start without --resume.")
         if entries and entries["boot"] != boot_id():
             raise UsageError("the machine was started again since that run was killed: start without --resume.")
-        parts = sum(name.startswith("part/") for name in entries)
         journal.append("boot", boot_id())
-        journal.append(f"part/{parts}", True)
     place.store.mkdir(exist_ok=True)
-    return parts
 
 
 def _clear(root: Path) -> None:
@@ -128,7 +129,7 @@ def _fingerprint(spec: str, options: EndureOptions) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _run(place: Place, spec: str, options: EndureOptions, parts: int) -> Result:
+def _run(place: Place, spec: str, options: EndureOptions) -> Result:
     job = EndureJob(
         schedule=options.schedule,
         root=str(place.root),
@@ -145,8 +146,10 @@ def _run(place: Place, spec: str, options: EndureOptions, parts: int) -> Result:
     with Journal(place.journal, job.fingerprint) as journal:
         entries = journal.load()
     names = sorted(name for name in entries if name.startswith("window/"))
+    held = [Held.from_json(entries[name]) for name in names]
     windows = coalesced(Window.from_json(entries.pop(name)) for name in names)
-    return Result(outcome, windows, parts, confirmed, place.root)
+    parts = sorted(entries[name] / 1e9 for name in entries if name.startswith("part/"))
+    return Result(outcome, windows, held, parts[1:], confirmed, place.root)
 
 
 def _looking(job: EndureJob) -> EndureJob:

@@ -22,7 +22,7 @@ from harness.judge.ledger import Ledger, Standing, standing
 from harness.measure.arrivals import Arrival, Schedule
 from harness.measure.openloop import RealClock, RunClock, Sample, run_closed_loop, run_open_loop
 from harness.measure.operations import Stream
-from harness.measure.windows import Reading, Window
+from harness.measure.windows import NOTHING, Reading, Window
 from harness.run.enduring_files import LeftOut, Place, Progress
 from harness.run.journal import Journal
 from harness.run.loading import load_adapter
@@ -40,7 +40,9 @@ _PAGE_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class EndureJob:
-    """Endure until `until_ns` of the time of the run. With `only_look` the store is opened and looked at, nothing else."""
+    """Endure until `until_ns` of the time of the run. With `only_look` the store is opened and looked at, nothing
+    else.
+    """
 
     schedule: Schedule
     root: str
@@ -104,11 +106,12 @@ class _Run:
     window: Window = field(init=False)
     left_out: LeftOut = field(init=False)
     windows: int = 0
+    part: int = 0
     slice: tuple[int, int] = (0, 0)
     looks: int = 0
     first_error: str = ""
     failures: int = 0
-    before: Reading = Reading(0, 0, 0)
+    before: Reading = NOTHING
     _operation: Any = None
     _outcome: str = ""
     _cpu_ns: int = 0
@@ -143,9 +146,13 @@ class _Run:
             number, first = entries[max(windows)]["slice"]
             self.slice = (number, first)
         self.failures = len([name for name in entries if name.startswith("failed/")])
+        self.part = len([name for name in entries if name.startswith("part/")])
+        self.looks = len([name for name in entries if name.startswith("look/")])
 
     def _resume(self) -> None:
         """Open the store and see that it holds what it must."""
+        if not self.job.only_look:
+            self.journal.append(f"part/{self.part}", self.progress.elapsed_ns)
         self.before = self._reading()
         self._open()
         snapshot = self._snapshot()
@@ -153,11 +160,17 @@ class _Run:
         stands = self._standing(snapshot, begun)
         if stands is None:
             raise self._wrong(snapshot)
-        self.looks += 1
+        self._looked()
         self.ledger = stands.ledger
         if begun and not self.job.only_look:
             self._leave_out_from(stands.operations, begun)
             self.progress.end(begun - 1, self.progress.elapsed_ns)
+
+    def _looked(self) -> None:
+        """The store was found to hold what it must."""
+        if not self.job.only_look:
+            self.journal.append(f"look/{self.looks}", self.progress.begun)
+        self.looks += 1
 
     def _standing(self, snapshot: Any, begun: int, owed: int | None = None) -> Standing | None:
         """Which of the operations so far the store shows, if it shows all that it owes."""
@@ -200,7 +213,7 @@ class _Run:
     def _go_on(self) -> None:
         self.progress.at(self.progress.elapsed_ns, closed=False)
         self.clock = RunClock(RealClock(), self.progress.elapsed_ns)
-        self.window = Window(self.clock.now_ns())
+        self.window = Window(self.clock.now_ns(), part=self.part)
         self._cpu_ns = self.clock.cpu_ns()
         loop = run_closed_loop if self.job.closed_loop else run_open_loop
         loop(self._arrivals(), self._perform, self.clock, self._note, self.job.until_ns)
@@ -247,7 +260,9 @@ class _Run:
             self.window.store_cpu_ns += sample.store_cpu_ns
             self._account(self.progress.begun - 1)
             self.progress.end(self.progress.begun - 1, sample.ended_ns)
-        if self.clock.now_ns() - self.window.from_ns >= self.job.window_ns:
+        now_ns = self.clock.now_ns()
+        last = self.job.until_ns - now_ns < self.job.window_ns // 2
+        if now_ns - self.window.from_ns >= self.job.window_ns and not last:  # what is left then joins this one
             self._end_window()
 
     def _account(self, index: int) -> None:
@@ -275,7 +290,7 @@ class _Run:
         if settled is None:
             kind, seen = self._wrong(snapshot).args
             raise _WrongState(kind, f"{told}; {seen}")
-        self.looks += 1
+        self._looked()
         if settled == 0:
             self.left_out.add(index)
         if self.failures >= MOST_FAILURES:
@@ -286,7 +301,7 @@ class _Run:
 
     def _end_window(self) -> None:
         now_ns, cpu_ns = self.clock.now_ns(), self.clock.cpu_ns()
-        window, self.window = self.window, Window(now_ns)
+        window = self.window
         with self.clock.paused():
             window.to_ns, window.done = now_ns, self.progress.begun
             window.lasted_ns = now_ns - window.from_ns
@@ -299,6 +314,7 @@ class _Run:
             if shutil.disk_usage(self.place.root).free < LEAST_FREE_BYTES:
                 self.progress.at(now_ns, closed=False)
                 raise _Stop(f"the file system has less than {LEAST_FREE_BYTES >> 20} MiB left")
+            window.begin(now_ns)
         self._cpu_ns = self.clock.cpu_ns()
 
     def _write(self, window: Window) -> None:
@@ -323,7 +339,7 @@ class _Run:
         snapshot = self._snapshot()
         if self.ledger.settle(snapshot) is None:
             raise self._wrong(snapshot)
-        self.looks += 1
+        self._looked()
         self._close_in_order()
 
     def _close_in_order(self) -> None:

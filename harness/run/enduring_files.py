@@ -1,8 +1,8 @@
 """The files of an endurance run: how far it has come, kept so that a kill at any moment loses nothing of it.
 
 Counts live in a file that is mapped into memory: writing one costs no system call, and the kernel keeps it when the
-process is killed. After the machine itself has stopped they may be old while the store is not; so they carry the id of the
-boot they belong to.
+process is killed. After the machine itself has stopped they may be old while the store is not; so they carry the id
+of the boot they belong to.
 """
 
 from __future__ import annotations
