@@ -20,7 +20,7 @@ from harness.core.errors import Unsupported
 from harness.core.operations import Sync, describe
 from harness.judge.ledger import Ledger, Standing, standing
 from harness.measure.arrivals import Arrival, Schedule
-from harness.measure.openloop import RealClock, RunClock, Sample, run_closed_loop, run_open_loop
+from harness.measure.openloop import Clock, RealClock, RunClock, Sample, run_closed_loop, run_open_loop
 from harness.measure.operations import Stream
 from harness.measure.windows import NOTHING, Reading, Window
 from harness.run.enduring_files import LeftOut, Place, Progress
@@ -80,7 +80,7 @@ def prepare(setup: Setup) -> Context:
 def endure(context: Context, job: EndureJob, board: Board) -> Endured:
     place = Place(Path(job.root))
     with Journal(place.journal, job.fingerprint) as journal, Progress(place.progress) as progress:
-        return _Run(context.adapter(), job, board, place, journal, progress).run()
+        return Endurance(context.adapter(), job, board, place, journal, progress).run()
 
 
 class _WrongState(Exception):
@@ -92,13 +92,16 @@ class _Stop(Exception):
 
 
 @dataclass(slots=True)
-class _Run:
+class Endurance:
+    """One part of a run: from where it stands to its end, or to what ends it early. `time` is what it goes by."""
+
     adapter: Any
     job: EndureJob
     board: Board
     place: Place
     journal: Journal
     progress: Progress
+    time: Clock = field(default_factory=RealClock)
     store: Any = None
     ledger: Ledger = field(init=False)
     stream: Stream = field(init=False)
@@ -212,7 +215,7 @@ class _Run:
 
     def _go_on(self) -> None:
         self.progress.at(self.progress.elapsed_ns, closed=False)
-        self.clock = RunClock(RealClock(), self.progress.elapsed_ns)
+        self.clock = RunClock(self.time, self.progress.elapsed_ns)
         self.window = Window(self.clock.now_ns(), part=self.part)
         self._cpu_ns = self.clock.cpu_ns()
         loop = run_closed_loop if self.job.closed_loop else run_open_loop
@@ -308,7 +311,7 @@ class _Run:
             window.generator_cpu_ns = max(cpu_ns - self._cpu_ns - window.store_cpu_ns, 0)
             window.paused_ns, self._paused_ns = self.clock.paused_ns - self._paused_ns, self.clock.paused_ns
             window.reading = self._held()
-            for took_ns in _bare_syncs(self.place.floor):
+            for took_ns in _bare_syncs(self.place.floor, self.time):
                 window.bare.record(took_ns)
             self._write(window)
             if shutil.disk_usage(self.place.root).free < LEAST_FREE_BYTES:
@@ -387,9 +390,8 @@ def _allocated_bytes(directory: Path) -> int:
     return found
 
 
-def _bare_syncs(path: Path) -> Iterator[int]:
+def _bare_syncs(path: Path, clock: Clock) -> Iterator[int]:
     """What overwriting a page and syncing it takes on this disk now, in nanoseconds: the floor under every latency."""
-    clock = RealClock()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if os.fstat(descriptor).st_size < _PAGE_BYTES:
