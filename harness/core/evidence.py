@@ -159,8 +159,7 @@ class ClaimResult:
 #: Fields that depend on the machine or the moment, or repeat what the evidence says.
 _NOT_REPRODUCIBLE = (
     *("issued_at", "environment", "seconds", "zoo", "adapter", "notes", "not_exercised"),
-    *("fault_coverage", "coverage"),
-    "series",
+    *("fault_coverage", "coverage", "measurements", "series"),
 )
 
 #: Fields of evidence that are not the same twice where real races or a real clock decide.
@@ -192,6 +191,7 @@ class Certificate:
     seconds: float = 0.0
     fault_coverage: FaultCoverage | None = None
     coverage: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
     series: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -38,17 +38,13 @@ class Metric:
 
 def _times(series: str, what: str, quantiles: Iterable[float]) -> list[Metric]:
     return [
-        Metric(f"{series}_p{_digits(q)}_ms", "ms", f"{what}: {_percent(q)} of them are no slower", _NS_PER_MS, q, series)
+        Metric(f"{series}_p{_digits(q)}_ms", "ms", f"{what}: {100 * q:g} % are no slower", _NS_PER_MS, q, series)
         for q in quantiles
     ]
 
 
 def _digits(quantile: float) -> str:
     return f"{quantile:g}".partition(".")[2].ljust(2, "0")
-
-
-def _percent(quantile: float) -> str:
-    return f"{100 * quantile:g} %"
 
 
 METRICS: dict[str, Metric] = {
@@ -87,13 +83,14 @@ class Limit:
     ) -> None:
         if metric not in METRICS:
             raise UsageError(f"Limit({metric!r}) names no metric: say one of {', '.join(METRICS)}.")
-        given, other, word = (at_least, at_most, "at_least") if METRICS[metric].least else (at_most, at_least, "at_most")
+        word = "at_least" if METRICS[metric].least else "at_most"
+        given, other = (at_least, at_most) if METRICS[metric].least else (at_most, at_least)
         if given is None or other is not None:
             raise UsageError(f"Limit({metric!r}) takes exactly one bound: write {word}=...")
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
             raise UsageError(f"Limit({metric!r}, {word}={given!r}) is no bound: give a number, 0 or more.")
         if operations and (metric != "replay_s" or isinstance(operations, bool) or operations < 0):
-            raise UsageError(f"Limit({metric!r}, operations={operations!r}): only replay_s takes a number of operations.")
+            raise UsageError(f"Limit({metric!r}, operations={operations!r}): replay_s alone takes a number of them.")
         for name, value in (("metric", metric), ("bound", float(given)), ("operations", operations)):
             object.__setattr__(self, name, value)
 
@@ -113,14 +110,14 @@ def amount(value: float) -> str:
 
 
 def declared_limits(candidate: Any, label: str = "the adapter") -> tuple[Limit, ...]:
-    """The limits of an adapter, in its order. Raises `UsageError` if they are no limits, or two are about one metric."""
+    """The limits of an adapter, in its order. Raises `UsageError` for what is none, and for two about one metric."""
     limits = getattr(candidate, "limits", ())
     if not isinstance(limits, tuple | list) or not all(isinstance(limit, Limit) for limit in limits):
-        raise UsageError(f"{label}.limits is not a tuple of limits: write limits = (Limit(...),), from harness import Limit.")
+        raise UsageError(f"{label}.limits is not a tuple of limits: write limits = (Limit(...),).")
     names = [limit.metric for limit in limits]
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
         raise UsageError(f"{label}.limits has two limits for {twice}: keep one of them.")
     if limits and not callable(getattr(candidate, "measured_operations", len)):
-        raise UsageError(f"{label}.measured_operations is no method: write def measured_operations(self, random, count).")
+        raise UsageError(f"{label}.measured_operations is no method: it is called with (random, count).")
     return tuple(limits)

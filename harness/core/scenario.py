@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The engine of scenarios that crash recorded traces; all others inject live faults.
+#: The engine of scenarios that crash recorded traces, and that of those that measure; all others inject live faults.
 CRASH_ENGINE = "crash"
+MEASURE_ENGINE = "measure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +16,9 @@ class Scenario:
     `family` names the workloads ("short", "long", "large"). `during_recovery` says that the
     crash happens while the store recovers from another one. `minimum_operations` is what a
     workload must acknowledge for its evidence to mean anything. `engine` is what injects the faults: "crash" for the
-    crash states of recorded traces, else the name of an engine of live faults. `instead` are claims to try, in turn,
-    where `claim` is not promised. Live faults are tried on at most `most_workloads`, 0 for as many as the profile says.
+    crash states of recorded traces, "measure" for none (a load and a clock), else the name of an engine of live faults.
+    `instead` are claims to try, in turn, where `claim` is not promised. Live faults are tried on at most
+    `most_workloads`, 0 for as many as the profile says.
     """
 
     name: str

@@ -1,12 +1,13 @@
 """How fast something grows, from samples taken along a run, with an interval of confidence.
 
-Memory grows in steps, and what one sample says the next one repeats. So the samples are cut into `BLOCKS`, the growth of
-each block is one observation, and the interval is Student's over these (method of batch means). One jump makes the
+Memory grows in steps, and what one sample says the next one repeats. So the samples are cut into `BLOCKS`, the growth
+of each block is one observation, and the interval is Student's over these (method of batch means). One jump makes the
 interval wide; steady growth makes it narrow.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def slope(places: Sequence[int], values: Sequence[int]) -> Slope | None:
     edges = [len(values) - 1 - size * number for number in range(BLOCKS, -1, -1)]
     rates = [
         (values[end] - values[start]) / (places[end] - places[start])
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in itertools.pairwise(edges)
     ]
     middle = (values[edges[-1]] - values[edges[0]]) / (places[edges[-1]] - places[edges[0]])
     margin = _T * statistics.stdev(rates) / math.sqrt(BLOCKS)

@@ -7,9 +7,11 @@ can read.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Self
 
 from harness.core.errors import UsageError
+from harness.measure.histogram import missing
 
 LOWEST_NS = 1_000
 HIGHEST_NS = 3_600 * 1_000_000_000
@@ -20,12 +22,8 @@ BEYOND = 10
 
 def require_library() -> None:
     """Raise `UsageError` where the library is not installed."""
-    try:
-        import hdrh  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "measuring latencies needs hdrhistogram: pip install 'durability-harness[measure]'."
-        ) from None
+    if reason := missing():
+        raise UsageError(f"no latencies can be measured here: {reason}.")
 
 
 class Latencies:
@@ -82,6 +80,4 @@ class Latencies:
 
 
 def _histogram() -> Any:
-    from hdrh.histogram import HdrHistogram
-
-    return HdrHistogram(LOWEST_NS, HIGHEST_NS, DIGITS)
+    return importlib.import_module("hdrh.histogram").HdrHistogram(LOWEST_NS, HIGHEST_NS, DIGITS)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.evidence import Certificate, Evidence, FileView, Finding, SourceView, Story
+from harness.core.limits import LIMITS_CLAIM
 from harness.report.story import Step, steps
 from harness.report.text import count, duration
 from harness.report.timeline import NARROW, WIDE, Drawing, draw
@@ -191,10 +192,14 @@ def zoo_rest(zoo: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def totals(certificate: Certificate) -> str:
     """How much was tried, in one line."""
     crashed = [item for item in certificate.evidence if item.persistence_model]
-    live = [item for item in certificate.evidence if not item.persistence_model]
+    measured = [item for item in certificate.evidence if item.claim == LIMITS_CLAIM]
+    live = [item for item in certificate.evidence if not item.persistence_model and item not in measured]
     states = sum(item.states_judged for item in crashed)
     points = sum(item.crash_points for item in crashed)
-    parts = [f"{count(states, 'crash state')} judged at {count(points, 'crash point')}"] if crashed or not live else []
+    none = not (live or measured)
+    parts = [f"{count(states, 'crash state')} judged at {count(points, 'crash point')}"] if crashed or none else []
     if live:
         parts.append(f"{count(sum(item.faults_fired for item in live), 'live fault')} fired")
+    if measured:
+        parts.append(f"{count(sum(item.bounds.get('limits', 0) for item in measured), 'limit')} measured")
     return f"{', '.join(parts)}, in {duration(certificate.seconds)}"

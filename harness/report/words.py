@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.evidence import Certificate, ClaimResult, Finding, Story, TimelineItem
+from harness.core.limits import LIMITS_CLAIM
 from harness.core.persistence import PROCESS_CRASH
 from harness.core.trace import MarkerKind
 from harness.core.verdict import Verdict
@@ -92,6 +93,7 @@ _CRASHES = {
     "io_error": "fault strikes here",
     "corruption": "files damaged here",
     "rollback": "files set back here",
+    LIMITS_CLAIM: "more than promised",
 }
 
 #: The marker of a crash that is followed by another one, during recovery.
@@ -113,6 +115,8 @@ def promise(claim: ClaimResult) -> str:
     """What the store promised, as a sentence; the words of the contract where we have none."""
     if claim.claim == "endurance":
         return "It keeps working, and holds what it must, after as long a time under load."
+    if claim.claim == LIMITS_CLAIM:
+        return "What is measured stays within the limits that the adapter declares."
     return PROMISES.get((claim.claim, claim.promised), f"{claim.claim}: {claim.promised}")
 
 

@@ -36,6 +36,7 @@ from harness.run.judging import JudgeJob
 from harness.run.live.campaign import LiveFaults, require_promised
 from harness.run.live.telling import LiveCase, LiveTelling
 from harness.run.loading import load_adapter, resolved_spec
+from harness.run.measured.limits import Limits
 from harness.run.options import Options
 from harness.run.planning import plans, survey_plans
 from harness.run.pool import Interrupted
@@ -84,6 +85,7 @@ class Run:
         self.campaign = Campaign(spec, options, progress)
         self.plans = survey_plans(adapter) if options.survey else plans(self.contract, self.scenarios)
         self.live = LiveFaults(self.campaign, self.all_scenarios, self.contract, progress)
+        self.limits = Limits(self.campaign, adapter, spec, self.all_scenarios, progress)
         self.families: dict[str, Family] = {}
         self.notes: list[str] = []
         self.disagreements: list[str] = []
@@ -102,11 +104,12 @@ class Run:
     def certificate(self) -> Certificate:
         started = time.perf_counter()
         made = self.prepare()
-        findings = self._findings()
+        self.limits.run()
+        findings = (*self._findings(), *self.limits.findings())
         self._sample()
         weighing = Weighing(self.scenarios, self.plans, self.families, made, self.options, tuple(self.disagreements))
-        evidence = (*weighing.evidence(), *self.live.evidence())
-        claims = weighing.claims(self.contract, evidence, findings)
+        evidence = (*weighing.evidence(), *self.live.evidence(), *self.limits.evidence())
+        claims = (*weighing.claims(self.contract, evidence, findings), *self.limits.claims())
         return self._issue(evidence, claims, findings, time.perf_counter() - started)
 
     def prepare(self) -> Workloads:
@@ -331,6 +334,7 @@ class Run:
             models={plan.model.name: _model(plan.model) for plan in self.plans},
             zoo=zoo_record(),
             fault_coverage=self._fault_coverage(findings),
+            measurements=self.limits.measurements(),
             seconds=round(seconds, 3),
         )
 

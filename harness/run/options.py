@@ -37,6 +37,22 @@ class LiveExtent:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureExtent:
+    """How many operations a measurement against limits has; the bare disk is asked every `disk_every` of them.
+
+    300 are the fewest without one beyond a bound that say anything about p99. `seconds` is only a backstop.
+    """
+
+    operations: int
+    disk_every: int
+    seconds: float
+
+    @property
+    def warm_up(self) -> int:
+        return max(20, self.operations // 10)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """How much to try. Budgets count workloads, states, faults and samples; `seconds` is only a backstop."""
 
@@ -47,6 +63,7 @@ class Profile:
     samples: int
     seconds: float
     live: LiveExtent = LiveExtent(2, 0, large=False, faults=300)
+    measures: MeasureExtent = MeasureExtent(300, 5, 20.0)
 
 
 PROFILES = {
@@ -55,7 +72,8 @@ PROFILES = {
         Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
                 LiveExtent(2, 0, large=False, faults=240, schedules=12)),
         Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 60_000, 1_000), 1, 6, 900.0,
-                LiveExtent(5, 1, large=True, faults=2_000, hunts=2, hunt_examples=8, hunt_steps=20, reopenings=1_000)),
+                LiveExtent(5, 1, large=True, faults=2_000, hunts=2, hunt_examples=8, hunt_steps=20, reopenings=1_000),
+                MeasureExtent(2_000, 10, 120.0)),
         Profile(
             "exhaustive",
             Extent(600, (20, 40, 60), large=True),
@@ -64,6 +82,7 @@ PROFILES = {
             24,
             36_000.0,
             LiveExtent(40, 3, large=True, faults=50_000, hunts=16, hunt_examples=100, hunt_steps=40, reopenings=1_000),
+            MeasureExtent(20_000, 20, 1_800.0),
         ),
     )
 }

@@ -10,6 +10,7 @@ from scenarios import (
     damage,
     failing_calls,
     kills,
+    limits,
     machine,
     nemesis,
     power_loss,
@@ -27,6 +28,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *clocks.SCENARIOS,
     *resources.SCENARIOS,
     *machine.SCENARIOS,
+    *limits.SCENARIOS,
 )
 
 

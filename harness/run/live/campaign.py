@@ -12,7 +12,7 @@ from typing import Any
 from harness.core.contract import Contract
 from harness.core.errors import UsageError
 from harness.core.evidence import Evidence
-from harness.core.scenario import CRASH_ENGINE, Scenario
+from harness.core.scenario import CRASH_ENGINE, MEASURE_ENGINE, Scenario
 from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
@@ -61,7 +61,7 @@ class LiveFaults:
         self.campaign = campaign
         self.options: Options = campaign.options
         self.progress = progress
-        self.scenarios = tuple(item for item in scenarios if item.engine != CRASH_ENGINE)
+        self.scenarios = tuple(item for item in scenarios if item.engine not in (CRASH_ENGINE, MEASURE_ENGINE))
         self.promises = promises(contract, survey=self.options.survey)
         self.contract = contract
         self.series: list[Series] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import sys
 
 import pytest
 
@@ -79,7 +79,7 @@ def test_cleared_latencies_hold_nothing() -> None:
 def test_without_the_library_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """It names what to install."""
     require_library()
-    monkeypatch.setitem(sys.modules, "hdrh", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="durability-harness\\[measure\\]"):
         require_library()
 
@@ -125,7 +125,7 @@ def test_merged_windows_hold_all_that_they_held_apart() -> None:
     assert total([]).throughput_per_s == 0.0 == total([]).cpu_share
 
 
-@pytest.mark.parametrize("count", [1, 2, MOST_WINDOWS, MOST_WINDOWS + 1, MOST_WINDOWS + 2, 2 * MOST_WINDOWS + 1, 1500])
+@pytest.mark.parametrize("count", [1, 2, MOST_WINDOWS, MOST_WINDOWS + 1, MOST_WINDOWS + 2, 2 * MOST_WINDOWS + 1, 700])
 def test_many_windows_become_few_and_lose_nothing(count: int) -> None:
     """Never more than the bound, in order without holes, of the same length but for the last, with all operations."""
     merged = coalesced(Window(number, number + 1, done=number, operations=1, lasted_ns=1) for number in range(count))
