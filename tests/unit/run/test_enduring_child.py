@@ -122,6 +122,15 @@ def test_a_run_can_be_killed_again_and_again(tmp_path: Path, monkeypatch: pytest
     assert (ended.wrong, ended.operations) == ("", 120)
 
 
+def test_a_run_goes_on_in_the_slice_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Schedules are made in slices of 256 arrivals: none is left out and none comes twice."""
+    for at in (300, 301, 513):
+        killed(stores.SoundLog, job(tmp_path, seconds=30), at, effect=True, monkeypatch=monkeypatch)
+    ended = part(stores.SoundLog, job(tmp_path, seconds=30))
+
+    assert (ended.wrong, ended.operations, ended.elapsed_ns) == ("", 600, 30 * SECOND)
+
+
 def test_a_run_that_has_ended_is_only_looked_at(tmp_path: Path) -> None:
     """Going on with it performs nothing."""
     part(stores.SoundLog, job(tmp_path))
