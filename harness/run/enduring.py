@@ -92,13 +92,20 @@ def _locked(root: Path) -> Iterator[None]:
         message = f"{root} can't be written ({error.strerror}): name another directory with --reports."
         raise UsageError(message) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _taken(descriptor):
+            raise UsageError(f"{root} is in use by another run: wait for it, or choose another --reports.")
         yield
-    except BlockingIOError:
-        message = f"{root} is in use by another run: wait for it, or choose another --reports."
-        raise UsageError(message) from None
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Whether the directory is ours now, and has not been removed by the run that had it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return os.fstat(descriptor).st_nlink > 0
 
 
 def _begin(place: Place, spec: str, options: EndureOptions) -> None:

@@ -110,9 +110,8 @@ def test_processor_time_in_the_store_is_told_from_that_of_the_generator() -> Non
 def test_a_closed_loop_goes_on_at_once() -> None:
     """Each begins when the one before has ended, whatever the schedule says, until the end."""
     clock, samples = VirtualClock(), list[Sample]()
-    run_closed_loop(
-        endless(Schedule(1.0, "uniform")), lambda arrival: clock.work(10 * MS), RunClock(clock), samples.append, 100 * MS
-    )
+    arriving = endless(Schedule(1.0, "uniform"))
+    run_closed_loop(arriving, lambda arrival: clock.work(10 * MS), RunClock(clock), samples.append, 100 * MS)
 
     assert [sample.started_ns // MS for sample in samples] == list(range(0, 100, 10))
     assert {sample.wait_ns for sample in samples} == {0}

@@ -1,4 +1,4 @@
-"""Virtual time: a clock that only moves when somebody waits or works on it, and a store that stands still now and then."""
+"""Virtual time: a clock that only moves when somebody waits or works on it, and a store that stands still at times."""
 
 from __future__ import annotations
 

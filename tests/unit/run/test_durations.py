@@ -26,7 +26,9 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(90, "90s"), (600, "10m"), (5_400, "90m"), (172_800, "2d"), (59.9, "59.9s")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(90, "90s"), (600, "10m"), (5_400, "90m"), (172_800, "2d"), (59.9, "59.9s")]
+)
 def test_durations_are_written_in_the_largest_unit_that_fits(seconds: float, text: str) -> None:
     """No fraction but of seconds."""
     assert duration_text(seconds) == text
