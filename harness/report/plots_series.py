@@ -189,10 +189,15 @@ def _figure(
         Line(quantity.style, quantity.name, _path(middles, quantity.values, gaps, across, scale))
         for quantity in quantities
     )
-    marks = tuple(
-        Mark(scale.at(float(limit["bound"])), f"limit {limit['metric']} {limit['bound_text']}") for limit in limits
-    )
+    marks = tuple(Mark(scale.at(float(limit["bound"])), _label(limit)) for limit in limits)
     return Figure(size, lines, across.ticks(), scale.ticks(), marks, tuple(map(across.at, kills)))
+
+
+def _label(limit: Mapping[str, Any]) -> str:
+    """Short, because it stands in the figure: `limit p99 at most 9 ms`."""
+    metric = str(limit["metric"])
+    quantile = metric.removeprefix("apply_").removesuffix("_ms") if metric.startswith("apply_") else ""
+    return " ".join(f"limit {quantile} {limit['bound_text']}".split())
 
 
 def _path(

@@ -56,6 +56,10 @@ class EndureOptions:
     closed_loop: bool = False
     time_limit_s: float = 10.0
 
+    def __post_init__(self) -> None:
+        if not self.time_limit_s > 0:
+            raise UsageError(f"--time-limit {self.time_limit_s:g} leaves no time: say how many seconds, above 0.")
+
     @property
     def window_s(self) -> float:
         """The length of a window: long enough for a median, where that leaves windows enough."""
