@@ -51,7 +51,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         *_times("apply", "operations that change something", (0.5, 0.95, 0.99, 0.999)),
-        *_times("read", "reads that `apply` answers", (0.5, 0.95, 0.99, 0.999)),
+        *_times("read", "reads that apply answers", (0.5, 0.95, 0.99, 0.999)),
         *_times("snapshot", "snapshots", (0.5, 0.99)),
         Metric("open_ms", "ms", "opening the store again after the workload (median)", _NS_PER_MS, series="open"),
         Metric("replay_s", "s", "opening a store and reading all of it (median)", _NS_PER_S, series="replay"),
@@ -61,7 +61,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "growth_bytes_per_operation", "bytes", "slope of the memory of the process over the second half of the run"
         ),
-        Metric("descriptors", "descriptors", "open descriptors that the store holds while it is open"),
+        Metric("descriptors", "", "open descriptors that the store holds while it is open"),
     )
 }
 
@@ -101,7 +101,7 @@ class Limit:
     @property
     def bound_text(self) -> str:
         """The bound for a reader: `at most 10 ms`."""
-        return f"at {'least' if self.about.least else 'most'} {amount(self.bound)} {self.about.unit}"
+        return f"at {'least' if self.about.least else 'most'} {amount(self.bound)} {self.about.unit}".rstrip()
 
 
 def amount(value: float) -> str:

@@ -97,7 +97,10 @@ class _Case:
 
     def failed(self) -> Ruling:
         """Missed, by what is the store's own."""
-        return self.ruled(Verdict.FAIL, "the store takes more than its limit", self.miss)
+        own = ""
+        if self.floor is not None and self.own is not None:
+            own = f"; {self.text(self.own)} without the disk and without waiting for a processor"
+        return self.ruled(Verdict.FAIL, "the store takes more than its limit", f"{self.miss}{own}")
 
     @property
     def miss(self) -> str:
@@ -105,7 +108,7 @@ class _Case:
         return f"measured {self.text(self.measured)}, and the limit is {self.limit.bound_text}"
 
     def text(self, value: float) -> str:
-        return f"{amount(value)} {self.limit.about.unit}"
+        return f"{amount(value)} {self.limit.about.unit}".rstrip()
 
 
 def _unmeasured(limit: Limit, why: str) -> Ruling:

@@ -15,6 +15,7 @@ from typing import TextIO
 from harness.core.evidence import Certificate, ClaimResult
 from harness.core.verdict import Verdict
 from harness.report.faults import thorough
+from harness.report.measurements import limit_lines
 from harness.report.story import story_text
 from harness.report.text import shorten, visible
 from harness.report.view import totals
@@ -56,6 +57,8 @@ def _lines(certificate: Certificate) -> Iterator[Line]:
     yield Line(f"  {_text(statement(certificate))}")
     yield Line("")
     yield from _claims(certificate.claims)
+    for verdict, start, rest in limit_lines(certificate.measurements):
+        yield Line(_text(f"{start} {rest}"), _STYLES[verdict], len(start))
     yield Line("")
     for number, finding in enumerate(certificate.findings, 1):
         yield from _finding_lines(number, story_text(finding))

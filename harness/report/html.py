@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.core.evidence import Certificate
-from harness.report import faults, plots_series, view, words
+from harness.report import faults, measurements, plots_series, view, words
 from harness.report.text import count, duration, pieces, shorten, visible
 
 #: No single text on the page is longer than this many characters.
@@ -31,6 +31,7 @@ def render_html(certificate: Certificate) -> str:
         document=certificate.to_json(),
         faults=faults,
         findings=view.finding_views(certificate),
+        measuring=measurements,
         plots_series=plots_series,
         style=Markup(style),
         policy=content_security_policy(style),

@@ -40,7 +40,8 @@ class LiveExtent:
 class MeasureExtent:
     """How many operations a measurement against limits has; the bare disk is asked every `disk_every` of them.
 
-    300 are the fewest without one beyond a bound that say anything about p99. `seconds` is only a backstop.
+    300 are the fewest without one beyond a bound that say anything about p99; some operations are reads. `seconds` is
+    only a backstop.
     """
 
     operations: int
@@ -63,7 +64,7 @@ class Profile:
     samples: int
     seconds: float
     live: LiveExtent = LiveExtent(2, 0, large=False, faults=300)
-    measures: MeasureExtent = MeasureExtent(300, 5, 20.0)
+    measures: MeasureExtent = MeasureExtent(400, 5, 20.0)
 
 
 PROFILES = {

@@ -120,8 +120,10 @@ class Measurement:
         adapter, store = self._opened(home)
         self.client.apply(adapter, store, islice(load, job.warm_up))
         self._loop(adapter, store, islice(load, job.operations))
-        if self.measured.sampled.errors:
-            sampled = self.measured.sampled
+        sampled = self.measured.sampled
+        if sampled.errors:
+            with contextlib.suppress(_StoreFailed):
+                self._called(None, "close", lambda: adapter.close(store))
             raise _StoreFailed(f"operations failed without any fault: {sampled.first_error}")
         self._snapshots(adapter, store)
         self.measured.descriptors = self.meter.descriptors() - before - 1  # the load's

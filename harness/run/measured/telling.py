@@ -105,7 +105,7 @@ def finding_of(
     """A limit that was missed. There is no line to blame: time is lost everywhere."""
     limit = ruling.limit
     assert ruling.measured is not None
-    measured = f"{amount(ruling.measured)} {limit.about.unit}"
+    measured = f"{amount(ruling.measured)} {limit.about.unit}".rstrip()
     disk = _disk(ruling, floor)
     summary = f"{limit.metric} is {measured}, and the adapter promises {limit.bound_text}{f'; {disk}' if disk else ''}"
     return Finding(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness import UsageError
-from harness.core.scenario import CRASH_ENGINE
+from harness.core.limits import LIMITS_CLAIM
+from harness.core.scenario import CRASH_ENGINE, MEASURE_ENGINE
 from harness.run.live.engines import ENGINES
 from harness.run.scenarios import SCENARIOS, scenario_names, selected
 from harness.run.weighing import CLAIMS
@@ -30,6 +31,7 @@ def test_every_scenario_has_a_name_of_its_own_and_says_what_it_does() -> None:
     """A claim, faults, a sentence."""
     assert len(set(scenario_names())) == len(SCENARIOS)
     for scenario in SCENARIOS:
-        assert scenario.claim in CLAIMS and scenario.tries and scenario.faults
-        assert scenario.engine == CRASH_ENGINE or scenario.engine in ENGINES
+        assert scenario.claim in (*CLAIMS, LIMITS_CLAIM) and scenario.tries and scenario.faults
+        assert scenario.engine in (CRASH_ENGINE, MEASURE_ENGINE, *ENGINES)
+        assert (scenario.claim == LIMITS_CLAIM) == (scenario.engine == MEASURE_ENGINE)
         assert scenario.family in ("short", "long", "large")
