@@ -203,11 +203,15 @@ def _limit_findings(ruled: Sequence[Ruling]) -> tuple[Finding, ...]:
         _finding(
             LIMITS_CLAIM,
             "over_limit",
-            f"{item.limit.metric} is {amount(item.measured)} {item.limit.about.unit}: {item.limit.bound_text} promised",
+            f"{item.limit.metric} is {_value(item)}: {item.limit.bound_text} promised",
         )
         for item in ruled
         if item.verdict is Verdict.FAIL and item.measured is not None
     )
+
+
+def _value(item: Ruling) -> str:
+    return f"{amount(item.measured or 0.0)} {item.limit.about.unit}".rstrip()
 
 
 # --- words -----------------------------------------------------------------------------------

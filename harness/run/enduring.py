@@ -22,6 +22,7 @@ from harness.core.evidence import Certificate
 from harness.core.limits import declared_limits
 from harness.measure.arrivals import Schedule
 from harness.measure.latencies import require_library
+from harness.measure.operations import Stream
 from harness.measure.windows import Held, Window, coalesced
 from harness.run import containment
 from harness.run.directories import remove_tree, sweep
@@ -31,6 +32,7 @@ from harness.run.enduring_files import Place, boot_id
 from harness.run.journal import Journal
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.pool import Done, Interrupted, Pool
+from harness.run.recovering import place_of_error, text_of_error
 from harness.run.worker_main import Setup
 
 FOLDER = ".endure"
@@ -73,6 +75,7 @@ def endure(spec: str, options: EndureOptions) -> Certificate:
     spec = resolved_spec(spec)
     adapter = load_adapter(spec)
     declared_limits(adapter)
+    _require_load(adapter, options.schedule)
     sweep()
     root = options.reports.absolute() / FOLDER / hashlib.sha256(spec.encode()).hexdigest()[:16]
     with _locked(root):
@@ -84,6 +87,18 @@ def endure(spec: str, options: EndureOptions) -> Certificate:
         if not result.keep:
             remove_tree(root)
         return issued
+
+
+def _require_load(adapter: Any, schedule: Schedule) -> None:
+    """Raise `UsageError`, in one sentence, where adapter and model give no operations to run."""
+    try:
+        made = adapter()
+        operation = Stream(made, schedule.seed).at(0)
+        made.model.step(made.model.initial(), operation)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"the adapter gives no load{place_of_error(error)}: {text_of_error(error)}.") from None
 
 
 @contextlib.contextmanager
@@ -151,9 +166,10 @@ def _run(place: Place, spec: str, options: EndureOptions) -> Result:
     )
     outcome = _done(place, spec, options, job)
     confirmed = True
-    if isinstance(outcome, Endured) and outcome.wrong:
-        again = _done(place, spec, options, _looking(job))
-        confirmed = isinstance(again, Interrupted) or bool(again.wrong)
+    if _harmed(outcome):
+        if isinstance(outcome, Endured) and not outcome.operations:
+            raise UsageError(f"the adapter can't run: {outcome.wrong}.")
+        confirmed = _harmed(_done(place, spec, options, _looking(job)))
     with Journal(place.journal, job.fingerprint) as journal:
         entries = journal.load()
     names = sorted(name for name in entries if name.startswith("window/"))
@@ -161,6 +177,11 @@ def _run(place: Place, spec: str, options: EndureOptions) -> Result:
     windows = coalesced(Window.from_json(entries.pop(name)) for name in names)
     parts = sorted(entries[name] / 1e9 for name in entries if name.startswith("part/"))
     return Result(outcome, windows, held, parts[1:], confirmed, place.root)
+
+
+def _harmed(outcome: Endured | Interrupted) -> bool:
+    """Whether the store hung, or showed what it must not."""
+    return outcome.how == "hang" if isinstance(outcome, Interrupted) else bool(outcome.wrong)
 
 
 def _looking(job: EndureJob) -> EndureJob:

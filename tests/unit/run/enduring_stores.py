@@ -145,3 +145,21 @@ class LimitedLog(SoundLog):
         Limit("throughput_per_s", at_least=0.001),
         Limit("open_ms", at_most=1),
     )
+
+
+class LoadlessLog(SoundLog):
+    """Gives no operation."""
+
+    name = "loadless-log"
+
+    def measured_operations(self, random: random.Random, count: int) -> list[Any]:
+        return []
+
+
+class RaisingLog(SoundLog):
+    """Fails to give one."""
+
+    name = "raising-log"
+
+    def measured_operations(self, random: random.Random, count: int) -> list[Any]:
+        return [Append("x" * (1 // (count - count)))]

@@ -139,7 +139,7 @@ def test_a_missed_limit_is_a_finding(tmp_path: Path) -> None:
 
     (finding,) = made.findings
     assert (finding.kind, finding.claim) == ("over_limit", "limits")
-    assert finding.summary == "descriptors is 300 descriptors: at most 100 descriptors promised"
+    assert finding.summary == "descriptors is 300: at most 100 promised"
 
 
 def test_a_closed_loop_says_so(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def doing(monkeypatch: pytest.MonkeyPatch) -> list[EndureJob]:
 
     def answered(place: Any, spec: str, options: EndureOptions, job: EndureJob) -> Endured:
         jobs.append(job)
-        return Endured(0, 0, looks=1, wrong="" if spec != LIMITED else "bad", kind="torn_operation")
+        return Endured(9, 0, looks=1, wrong="" if spec != LIMITED else "bad", kind="torn_operation")
 
     monkeypatch.setattr(enduring, "_done", answered)
     return jobs
@@ -205,6 +205,45 @@ def test_a_wrong_state_is_looked_at_again_and_left(tmp_path: Path, doing: list[E
     (root_of(tmp_path) / "store" / "old").touch()
     endure(LIMITED, options(tmp_path))
     assert not (root_of(tmp_path) / "store" / "old").exists()
+
+
+@pytest.mark.parametrize(
+    ("again", "confirmed"),
+    [
+        (Endured(9, 0, looks=1), False),
+        (Endured(9, 0, looks=0, wrong="bad", kind="torn_operation"), True),
+        (Interrupted(0, "open", "hang", "10 s", ""), True),
+        (Interrupted(0, "open", "died", "signal 9", ""), False),
+    ],
+)
+def test_a_hang_that_does_not_happen_again_is_not_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: Endured | Interrupted, confirmed: bool
+) -> None:
+    """It is reported all the same, as flaky."""
+    answers = iter([Interrupted(0, "apply", "hang", "10 s", ""), again])
+    monkeypatch.setattr(enduring, "_done", lambda *asked: next(answers))
+    made = endure(SPEC, options(tmp_path))
+
+    assert made.verdict is Verdict.FAIL
+    assert [finding.confirmed for finding in made.findings] == [confirmed]
+
+
+def test_an_adapter_that_cannot_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails before the first operation is no finding about endurance."""
+    cannot = Endured(0, 0, looks=0, wrong="after 0 operations open raised OSError: no", kind="cannot_open")
+    monkeypatch.setattr(enduring, "_done", lambda *asked: cannot)
+    with pytest.raises(UsageError, match="the adapter can't run: after 0 operations open raised OSError"):
+        endure(SPEC, options(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("LoadlessLog", "gives no operation that it takes"), ("RaisingLog", r"gives no load \(.*\): ZeroDivisionError")],
+)
+def test_an_adapter_without_a_load_is_told(tmp_path: Path, name: str, told: str) -> None:
+    """Before anything is started."""
+    with pytest.raises(UsageError, match=told):
+        endure(f"tests.unit.run.enduring_stores:{name}", options(tmp_path))
 
 
 def test_a_run_goes_on_only_with_the_same_options(tmp_path: Path, doing: list[EndureJob]) -> None:
