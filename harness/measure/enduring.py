@@ -20,6 +20,7 @@ from harness.core.verdict import Verdict
 from harness.measure.growth import BLOCKS, Slope, slope
 from harness.measure.latencies import Latencies
 from harness.measure.openloop import unfit
+from harness.measure.quantiles import needed_below
 from harness.measure.windows import Held, Window, total
 
 MOST_SYNCS = 16
@@ -120,6 +121,8 @@ def _latency(limit: Limit, whole: Window, halves: list[Window], why_not: str) ->
     percentile = 100 * (limit.about.quantile or 0.0)
     measured = whole.response.at_ms(percentile)
     samples = whole.response.count
+    if measured is None and samples >= needed_below(percentile / 100) and whole.response.max_ms <= limit.bound:
+        return Ruling(limit, Verdict.PASS, whole.response.max_ms, samples)
     if measured is None:
         reason = f"{samples:,} operations are too few for this percentile"
         return Ruling(limit, Verdict.UNKNOWN, None, samples, reason)

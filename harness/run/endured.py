@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +63,15 @@ def certificate(adapter: Any, spec: str, options: EndureOptions, result: Result)
         adapter=_neutral(spec),
         claims=claims,
         evidence=evidence,
-        findings=(*_state_finding(adapter, result), *_limit_findings(ruled)),
+        findings=tuple(
+            dataclasses.replace(
+                finding,
+                operations=(_promised(options),),
+                replay=_command(spec, options),
+                seconds_to_find=round(total(result.windows).seconds, 3),
+            )
+            for finding in (*_state_finding(result), *_limit_findings(ruled))
+        ),
         seed=options.schedule.seed,
         profile=f"{duration_text(options.duration_s)} at {options.schedule.rate:g}/s",
         issued_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -154,7 +163,18 @@ def _row(
     )
 
 
-def _state_finding(adapter: Any, result: Result) -> tuple[Finding, ...]:
+def _command(spec: str, options: EndureOptions) -> str:
+    """The command line that runs the same load again."""
+    schedule = options.schedule
+    loop = " --closed-loop" if options.closed_loop else f" --arrivals {schedule.kind}"
+    length = duration_text(options.duration_s)
+    return (
+        f"harness endure {_neutral(spec)} --duration {length} --rate {schedule.rate:g}{loop} "
+        f"--clients {schedule.clients} --seed {schedule.seed}"
+    )
+
+
+def _state_finding(result: Result) -> tuple[Finding, ...]:
     if not _broken(result):
         return ()
     if isinstance(result.outcome, Interrupted):
@@ -162,12 +182,12 @@ def _state_finding(adapter: Any, result: Result) -> tuple[Finding, ...]:
     else:
         kind, summary = result.outcome.kind, result.outcome.wrong
     again = f"the store is left in {result.root / 'store'}"
-    return (_finding(CLAIM, kind, f"{summary}; {again}", result.confirmed),)
+    return (_finding(CLAIM, kind, CLAIM, f"{summary}; {again}", result.confirmed),)
 
 
-def _finding(claim: str, kind: str, summary: str, confirmed: bool = True) -> Finding:
+def _finding(claim: str, kind: str, about: str, summary: str, confirmed: bool = True) -> Finding:
     return Finding(
-        id=f"{kind.replace('_', '-')}-{claim}",
+        id=f"{kind}-{about}".replace("_", "-"),
         scenario=SCENARIO,
         claim=claim,
         summary=summary,
@@ -203,6 +223,7 @@ def _limit_findings(ruled: Sequence[Ruling]) -> tuple[Finding, ...]:
         _finding(
             LIMITS_CLAIM,
             "over_limit",
+            item.limit.metric,
             f"{item.limit.metric} is {_value(item)}: {item.limit.bound_text} promised",
         )
         for item in ruled

@@ -76,10 +76,18 @@ def test_a_miss_that_something_else_may_explain_is_undecided(windows: list[Windo
 
 def test_a_percentile_of_too_few_operations_is_undecided() -> None:
     """Neither met nor missed."""
-    ruling = ruled(Limit("apply_p999_ms", at_most=10), [window(0, operations=500)])
+    ruling = ruled(Limit("apply_p999_ms", at_most=10), [window(0, operations=2900)])
 
     assert (ruling.verdict, ruling.measured) == (Verdict.UNKNOWN, None)
-    assert "500 operations are too few" in ruling.reason
+    assert "2,900 operations are too few" in ruling.reason
+
+
+def test_few_operations_of_which_the_longest_is_within_the_limit_are_enough() -> None:
+    """3,000 without one beyond it: that 99.9 % are within is sure by 95 %. One beyond it, and they are not."""
+    limit = Limit("apply_p999_ms", at_most=10)
+
+    assert ruled(limit, [window(0, operations=3000)]).verdict is Verdict.PASS
+    assert ruled(limit, [window(0, operations=3000), window(1, 11.0, operations=1)]).verdict is Verdict.UNKNOWN
 
 
 def test_an_unfit_generator_does_not_take_back_what_was_met() -> None:

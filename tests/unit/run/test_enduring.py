@@ -138,8 +138,10 @@ def test_a_missed_limit_is_a_finding(tmp_path: Path) -> None:
     made = issued(tmp_path, stores.LimitedLog, windows=many)
 
     (finding,) = made.findings
-    assert (finding.kind, finding.claim) == ("over_limit", "limits")
+    assert (finding.id, finding.kind, finding.claim) == ("over-limit-descriptors", "over_limit", "limits")
+    assert finding.operations == ("1m of operations at 20 per second",)
     assert finding.summary == "descriptors is 300: at most 100 promised"
+    assert finding.replay == f"harness endure {SPEC} --duration 1m --rate 20 --arrivals poisson --clients 1 --seed 0"
 
 
 def test_a_closed_loop_says_so(tmp_path: Path) -> None:
