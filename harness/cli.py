@@ -24,6 +24,7 @@ from harness.core.evidence import Certificate
 from harness.core.verdict import Verdict
 from harness.inject.nemesis import FAULTS
 from harness.inject.nemesis import parse as parse_schedule
+from harness.measure.arrivals import KINDS, Schedule
 from harness.report.console import print_certificate
 from harness.report.pace import print_pace
 from harness.report.story import story_text
@@ -33,6 +34,8 @@ from harness.run.comparing import compare_parser, compared, read_baseline, tell
 from harness.run.deciding import decide_parser, read_policy, status_of, worst
 from harness.run.directories import sweep
 from harness.run.doctor import checks
+from harness.run.durations import parse_duration
+from harness.run.enduring import EndureOptions, endure
 from harness.run.options import PROFILES, Options
 from harness.run.outputs import (
     annotate,
@@ -40,6 +43,7 @@ from harness.run.outputs import (
     require_file,
     require_writable,
     write_comparisons,
+    write_endured,
     write_json,
     write_pace,
     write_reports,
@@ -85,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except KeyboardInterrupt:
-        hint = "; go on with --resume" if arguments.command is _certify else ""
+        hint = "; go on with --resume" if arguments.command in (_certify, _endure) else ""
         print(f"harness: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
@@ -124,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _certify_parser(commands.add_parser("certify", help="try to break every promise of a store"))
     _survey_parser(commands.add_parser("survey", help="find the strongest contract that is not refuted"))
+    _endure_parser(commands.add_parser("endure", help="keep a store under load for as long as you say"))
     listing = commands.add_parser("list", help="scenarios, and what each tries to break")
     listing.set_defaults(command=_list)
     _replay_parser(commands.add_parser("replay", help="rebuild the crash state of a finding and recover it again"))
@@ -170,6 +175,24 @@ def _survey_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("adapter", metavar="ADAPTER")
     _common(parser)
     parser.set_defaults(command=_survey)
+
+
+def _endure_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("adapter", metavar="ADAPTER", help="package.module:Class or path/to/file.py:Class")
+    parser.add_argument("--duration", required=True, metavar="D", help="like 90s, 10m, 72h")
+    parser.add_argument("--rate", type=float, required=True, metavar="R", help="operations per second")
+    parser.add_argument("--clients", type=int, default=1, metavar="N", help="that the operations come from")
+    parser.add_argument("--arrivals", default="poisson", metavar="KIND", help=f"{', '.join(KINDS)}; default: poisson")
+    parser.add_argument(
+        "--closed-loop", action="store_true", help="one operation after another: service times, no latencies"
+    )
+    parser.add_argument(
+        "--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports; the store is there too"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--time-limit", type=float, default=10.0, metavar="S", help="of one call into the store")
+    parser.set_defaults(command=_endure)
 
 
 def _replay_parser(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +302,23 @@ def _survey(arguments: argparse.Namespace) -> int:
         print(f"  {row.model:14} {'unknown: ' + row.unknown if row.unknown else verdict + why}")
     print(f"\n  not tried: {', '.join(result.untested)}")
     return 0
+
+
+def _endure(arguments: argparse.Namespace) -> int:
+    options = EndureOptions(
+        duration_s=parse_duration(arguments.duration),
+        schedule=Schedule(arguments.rate, arguments.arrivals, arguments.clients, arguments.seed),
+        reports=arguments.reports,
+        resume=arguments.resume,
+        closed_loop=arguments.closed_loop,
+        time_limit_s=arguments.time_limit,
+    )
+    require_writable(arguments.reports)
+    certificate = endure(arguments.adapter, options)
+    written = write_endured(certificate, arguments.reports)
+    print_certificate(certificate, sys.stdout)
+    print(f"written: {', '.join(map(str, written))}")
+    return _STATUS[certificate.verdict]
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -164,7 +164,7 @@ class ClaimResult:
 #: Fields that depend on the machine or the moment, or repeat what the evidence says.
 _NOT_REPRODUCIBLE = (
     *("issued_at", "environment", "seconds", "zoo", "adapter", "notes", "not_exercised"),
-    *("fault_coverage", "coverage", "measurements"),
+    *("fault_coverage", "coverage", "measurements", "series"),
     *("costs", "decision"),
 )
 
@@ -200,6 +200,7 @@ class Certificate:
     measurements: dict[str, Any] = field(default_factory=dict)
     costs: Costs | None = None
     decision: Decision | None = None
+    series: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

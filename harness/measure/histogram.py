@@ -1,6 +1,6 @@
 """Distributions of times as HdrHistograms (hdrhistogram.org, Gil Tene): three digits everywhere, and mergeable.
 
-The only module that needs the extra `measure`.
+This module and `latencies`, whose histograms are filled one by one over a long time, need the extra `measure`.
 """
 
 from __future__ import annotations

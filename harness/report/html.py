@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.core.evidence import Certificate
-from harness.report import costs, faults, measurements, view, words
+from harness.report import costs, faults, measurements, plots_series, view, words
 from harness.report.text import count, duration, pieces, shorten, visible
 
 #: No single text on the page is longer than this many characters.
@@ -32,6 +32,7 @@ def render_html(certificate: Certificate) -> str:
         faults=faults,
         findings=view.finding_views(certificate),
         measuring=measurements,
+        plots_series=plots_series,
         table_rows=view.TABLE_ROWS,
         view=view,
     )

@@ -113,6 +113,8 @@ _ENDINGS = {
 
 def promise(claim: ClaimResult) -> str:
     """What the store promised, as a sentence; the words of the contract where we have none."""
+    if claim.claim == "endurance":
+        return "It keeps working, and holds what it must, after as long a time under load."
     if claim.claim == LIMITS_CLAIM:
         return "What is measured stays within the limits that the adapter declares."
     return PROMISES.get((claim.claim, claim.promised), f"{claim.claim}: {claim.promised}")

@@ -52,9 +52,7 @@ def write_reports(certificates: Sequence[Certificate], directory: Path) -> list[
     """Write certificate and page of each store, and one JUnit file; the paths written."""
     written = []
     for name, certificate in zip(file_names(certificates), certificates, strict=True):
-        document = json.dumps(certificate.to_json(), indent=2, ensure_ascii=False)
-        written.append(_write(directory / f"{name}.json", document + "\n"))
-        written.append(_write(directory / f"{name}.html", render_html(certificate)))
+        written += _write_both(certificate, directory / name)
     written.append(_write(directory / "junit.xml", render_junit(certificates)))
     return written
 
@@ -84,6 +82,20 @@ def write_pace(comparison: PaceComparison, directory: Path, target: Path | None)
     places = [directory / f"{name}.json", *([] if target is None else [target])]
     page = _write(directory / f"{name}.html", render_pace(comparison))
     return [*(_write(place, document) for place in places), page]
+
+
+def write_endured(certificate: Certificate, directory: Path) -> list[Path]:
+    """Write certificate and page of an endurance run, beside those of the store; the paths written."""
+    return _write_both(certificate, directory / f"{file_name(certificate.store)}-endurance")
+
+
+def _write_both(certificate: Certificate, stem: Path) -> list[Path]:
+    document = json.dumps(certificate.to_json(), indent=2, ensure_ascii=False)
+    page = render_html(certificate)
+    return [
+        _write(stem.with_name(f"{stem.name}.json"), document + "\n"),
+        _write(stem.with_name(f"{stem.name}.html"), page),
+    ]
 
 
 def file_names(certificates: Sequence[Certificate]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from harness.core.evidence import (
     Certificate,
@@ -484,9 +485,82 @@ def _hostile_finding() -> Finding:
     )
 
 
+def enduring() -> Certificate:
+    """An hour under load: killed once, with one limit of each verdict, and memory that grows."""
+    return dataclasses.replace(
+        passing(),
+        claims=(
+            ClaimResult("endurance", "1h of operations at 20 per second", Verdict.PASS, ("endurance",)),
+            ClaimResult("limits", "3 limits", Verdict.FAIL, ("endurance",), ("apply_p99_ms: the disk may explain it",)),
+        ),
+        evidence=(
+            dataclasses.replace(
+                evidence("endurance", "endurance", "", Verdict.PASS), bounds={"operations": 72_000, "clients": 3}
+            ),
+        ),
+        not_exercised=("limit open_ms: an open loop over a long time does not measure it",),
+        notes=("clients stood still for 1.9 s in all, while the harness did its own work",),
+        models={},
+        zoo={},
+        profile="1h at 20/s",
+        statement="72,000 operations in 1h; the run was killed once on the way. See below what was found.",
+        series=series(),
+        seconds=3_600.0,
+    )
+
+
+def series() -> dict[str, Any]:
+    """Twelve windows of five minutes; a window in the middle has too few operations for any percentile."""
+    return {
+        "loop": "open",
+        "rate_per_s": 20.0,
+        "arrivals": "poisson",
+        "clients": 3,
+        "killed_at_s": [1_500.0],
+        "unfit": "the generator was late by 2 ms",
+        "points": [_point(number) for number in range(12)],
+        "percentiles": {
+            "response": [{"percentile": p, "ms": ms} for p, ms in ((50.0, 1.25), (99.0, 9.5), (100.0, 120.0))],
+            "wait": [{"percentile": 50.0, "ms": 0.0}, {"percentile": 100.0, "ms": 99.0}],
+        },
+        "counts": {"response": 72_000, "wait": 72_000},
+        "growth": {
+            "bytes_per_operation": 12.5, "lower": 3.25, "upper": 21.0, "confidence": 0.95,
+            "method": "batch means of 8 blocks",
+        },
+        "limits": [
+            _limit("apply_p50_ms", 2.0, "ms", 1.25, Verdict.PASS),
+            _limit("apply_p99_ms", 9.0, "ms", 9.5, Verdict.UNKNOWN, "the disk may explain it"),
+            _limit("growth_bytes_per_operation", 1.0, "bytes", 12.5, Verdict.FAIL),
+        ],
+    }
+
+
+def _point(number: int) -> dict[str, Any]:
+    few = number == 6
+    return {
+        "from_s": 300.0 * number, "to_s": 300.0 * (number + 1), "operations": 5 if few else 6_000,
+        "failed": 0, "unstarted": 0, "throughput_per_s": 20.0 - number / 4,
+        "p50_ms": None if few else 1.25, "p99_ms": None if few else 8.0 + number / 4, "max_ms": 40.0 + 8 * number,
+        "bare_sync_ms": 0.125, "resident_bytes": (30 << 20) + 75_000 * number, "descriptors": 2,
+        "disk_bytes": 4096 * (number + 1),
+    }
+
+
+def _limit(
+    metric: str, bound: float, unit: str, measured: float, verdict: Verdict, reason: str = ""
+) -> dict[str, Any]:
+    return {
+        "metric": metric, "bound": bound, "bound_text": f"at most {bound:g} {unit}", "unit": unit,
+        "measured": measured, "lower": None, "upper": None, "samples": 72_000,
+        "verdict": verdict.value, "reason": reason,
+    }
+
+
 SAMPLES: dict[str, Callable[[], Certificate]] = {
     "passing": passing,
     "failing": failing,
     "unknown": unknown,
     "hostile": hostile,
+    "enduring": enduring,
 }

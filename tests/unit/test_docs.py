@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMANDS = {"certify", "compare", "decide", "doctor", "list", "pace", "replay", "survey"}
+COMMANDS = {"certify", "compare", "decide", "doctor", "endure", "list", "pace", "replay", "survey"}
 WORDS = ("fsync", "rename", "", "é\n\x00", "x" * 9000)
 
 
