@@ -166,6 +166,8 @@ class Views:
 
     def retain(self, *, emergency: bool = False) -> int:
         """Remove what the policy gives up; how many segments. Raises `OSError`, `ReadOnlyError` and the like."""
+        if self.options.policy == Policy():
+            return 0
         with self._tending:
             segments = self._source.segments()
             count = doomed(self.options.policy, self._extents(segments), self.options.now(), emergency=emergency)

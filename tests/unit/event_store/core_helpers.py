@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from store_under_test.event_store import EventStore, NewEvent, Options, Patience, Sizes
+from store_under_test.event_store import EventStore, NewEvent, Options, Patience, Sizes, ViewOptions
 from store_under_test.event_store.segment import parsed_name
 
 STEP = 8192
@@ -19,7 +19,7 @@ def event(payload: Any = "x", aggregate: str = "a", **fields: Any) -> NewEvent:
 
 
 def opened(directory: Path, options: Options = SMALL) -> EventStore:
-    return EventStore.open(directory, options)
+    return EventStore.open(directory, options, views=ViewOptions(maintenance="on_request"))
 
 
 def payloads(store: EventStore) -> list[Any]:
