@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,7 +147,9 @@ class Weighing:
         if not family.explored and family.workloads and not blind:
             reasons.append("out of time before any of these workloads was explored")
         elif family.explored and all(plan.model.name not in item.tallies for item in family.explored):
-            reasons.append("left out, because the promise was broken under this model already")
+            is_broken = any(self._breaks(plan, found) for other in self.families.values() for found in _found(other))
+            left_out = "left out, because the promise was broken under this model already"
+            reasons.append(left_out if is_broken else "out of time before this model was tried")
         elif not counts.crash_points and not scenario.during_recovery:
             reasons.append("no fault fired: the store made no call that a crash could come after")
         if reasons:
@@ -157,10 +159,11 @@ class Weighing:
         return Verdict.PASS, []
 
     def _found_in(self, family: Family, plan: Plan, *, nested: bool) -> Iterable[Found]:
-        for explored in family.explored:
-            for found in explored.defects:
-                if found.model == plan.model.name and (found.inner is not None) == nested:
-                    yield found
+        return (found for found in _found(family) if self._breaks(plan, found) and (found.inner is not None) == nested)
+
+    @staticmethod
+    def _breaks(plan: Plan, found: Found) -> bool:
+        return found.model == plan.model.name
 
     # --- claims --------------------------------------------------------------------------
 
@@ -202,6 +205,11 @@ class Weighing:
                 reason = f"no scenario of this version tests it; say {nothing} in the contract if it is not promised"
                 results.append(ClaimResult(claim, promised, Verdict.UNKNOWN, (), (reason,)))
         return results
+
+
+def _found(family: Family) -> Iterator[Found]:
+    for explored in family.explored:
+        yield from explored.defects
 
 
 def _reasons(verdict: Verdict, rows: list[Evidence]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,7 +152,7 @@ class LeavesWriters(Sound):
         if os.fork() == 0:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            time.sleep(60)
+            signal.sigtimedwait({signal.SIGUSR1}, 60)  # by the real clock: sleeping takes no time where clocks go wrong
             (directory / "pairs.json").write_text("nonsense")
             os._exit(0)
         return super().open(directory)

@@ -16,7 +16,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,6 +33,9 @@ MOST_OPERATIONS = 500
 _LOOKED_AT = 8
 #: However slow a store is, so many operations for each kind: otherwise some samples would lack common ones.
 _LEAST_OF_EACH = 6
+
+#: What the interpreter and the harness had imported before any version was: no part of one.
+_AT_START = frozenset(sys.modules)
 
 Run = tuple[str, list[Any]]
 
@@ -144,9 +147,11 @@ def _runs(operations: list[Any]) -> list[Run]:
     return [(kind, list(run)) for kind, run in grouped]
 
 
-def loaded_files() -> list[tuple[str, str]]:
-    """The source files that were imported, with the SHA-256 of each; without the standard library and the harness."""
-    paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+def loaded_files(before: Collection[str] = _AT_START) -> list[tuple[str, str]]:
+    """The source files that the version imported, with the SHA-256 of each; without the standard library, the harness
+    and the modules that were there `before`."""
+    imported = [module for name, module in list(sys.modules.items()) if name not in before]
+    paths = {getattr(module, "__file__", None) for module in imported}
     outside = sorted(path for path in paths if path and not path.startswith(HARNESS) and not in_standard_library(path))
     return [(os.path.realpath(path), _digest(path)) for path in outside]
 

@@ -171,11 +171,16 @@ def test_a_store_that_does_not_work_is_told_in_one_sentence(kind: Any, message: 
 
 def test_files_are_those_of_neither_the_harness_nor_the_standard_library() -> None:
     """With a digest each; this test is one of them, and what can't be read has none."""
-    files = dict(loaded_files())
+    files = dict(loaded_files(before=()))
 
     assert str(Path(__file__).resolve()) in files
     assert not [file for file in files if file.endswith(("harness/run/pace/worker.py", "/random.py"))]
     assert worker._digest("/nonexistent/file.py") == ""
+
+
+def test_files_that_were_there_before_belong_to_no_version() -> None:
+    """What site-packages imports at the start of the interpreter is the same for both, or a matter of the machine."""
+    assert loaded_files(before=tuple(sys.modules)) == []
 
 
 def test_a_request_that_nobody_knows_is_a_fault_of_ours() -> None:
