@@ -103,7 +103,8 @@ def test_what_failed_is_tried_first_the_next_time() -> None:
     with pytest.raises(Broken) as again:
         run_state_machine_as_test(machine, settings=kept)
     assert again.value.program == found.value.program
-    assert not finding.suppress_health_check
+    # Hypothesis itself silences one where CI is set, for everybody.
+    assert set(finding.suppress_health_check) <= set(settings.default.suppress_health_check)  # type: ignore[union-attr]
 
 
 def test_steps_with_clocks_and_failed_syncs_can_be_pasted() -> None:
