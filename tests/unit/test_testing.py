@@ -104,7 +104,7 @@ def test_what_failed_is_tried_first_the_next_time() -> None:
         run_state_machine_as_test(machine, settings=kept)
     assert again.value.program == found.value.program
     # Hypothesis itself silences one where CI is set, for everybody.
-    assert set(finding.suppress_health_check) <= set(settings.default.suppress_health_check)  # type: ignore[union-attr]
+    assert set(finding.suppress_health_check) <= set(settings().suppress_health_check)
 
 
 def test_steps_with_clocks_and_failed_syncs_can_be_pasted() -> None:
