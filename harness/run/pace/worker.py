@@ -147,10 +147,11 @@ def _runs(operations: list[Any]) -> list[Run]:
     return [(kind, list(run)) for kind, run in grouped]
 
 
-def loaded_files(before: Collection[str] = _AT_START) -> list[tuple[str, str]]:
+def loaded_files(before: Collection[str] | None = None) -> list[tuple[str, str]]:
     """The source files that the version imported, with the SHA-256 of each; without the standard library, the harness
-    and the modules that were there `before`."""
-    imported = [module for name, module in list(sys.modules.items()) if name not in before]
+    and the modules that were there `before`, by default at the start of this process."""
+    known = _AT_START if before is None else before
+    imported = [module for name, module in list(sys.modules.items()) if name not in known]
     paths = {getattr(module, "__file__", None) for module in imported}
     outside = sorted(path for path in paths if path and not path.startswith(HARNESS) and not in_standard_library(path))
     return [(os.path.realpath(path), _digest(path)) for path in outside]

@@ -197,8 +197,9 @@ def test_misuse_is_an_answer(tmp_path: Path) -> None:
     assert all(b"there is no file" in answer for answer in answers)
 
 
-def test_requests_are_answered_by_the_adapter_that_was_named() -> None:
-    """What it runs is asked for like everything else."""
+def test_requests_are_answered_by_the_adapter_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it runs is asked for like everything else; here other tests may have imported it before."""
+    monkeypatch.setattr(worker, "_AT_START", frozenset())
     requests, answers = iter([b'{"do": "files"}\n', b""]), []
     worker._serve("store_under_test.metrics_store.adapter:MetricsStoreAdapter", lambda: next(requests), answers.append)
 
