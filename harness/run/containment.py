@@ -154,6 +154,16 @@ def child_ids() -> frozenset[int]:
     return frozenset(children)
 
 
+def is_asleep(pid: int) -> bool:
+    """Whether it waits for something other than a processor or a disk."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_SLEEPING
+    except psutil.Error:
+        return False
+
+
 def reap_children() -> None:
     """Reap what has ended: a store that forks and never waits would fill the process table."""
     with contextlib.suppress(ChildProcessError):

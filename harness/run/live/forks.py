@@ -32,6 +32,9 @@ _HEADER = struct.Struct("<BiI")
 _READ_BYTES = 1 << 16
 #: How often a pipe that stays open is looked at: a process that the child left behind may hold it.
 _LOOK_S = 0.05
+_SHORT_LOOK_S = 0.005
+#: A process that is found asleep so often in a row waits for something.
+_ASLEEP_LOOKS = 4
 #: Children that somebody still listens to.
 _running: set[int] = set()
 
@@ -218,11 +221,17 @@ class Child:
             self._finish()
         return self.told
 
-    def hear_for(self, seconds: float) -> None:
-        """Hear it for so long at most; `listen` goes on where this ends."""
+    def hear_until_it_waits(self, seconds: float) -> None:
+        """Hear it until it has ended or stands waiting (for a lock, say), or so long; `listen` goes on from there.
+
+        Only sleep counts as waiting: a process that a busy machine does not let run, or that a disk keeps, does not.
+        """
         deadline = time.perf_counter() + seconds
-        while time.perf_counter() < deadline and self._hear(deadline):
-            pass
+        asleep = 0
+        while asleep < _ASLEEP_LOOKS and (now := time.perf_counter()) < deadline:
+            if not self._hear(min(deadline, now + _SHORT_LOOK_S)):
+                return
+            asleep = asleep + 1 if containment.is_asleep(self.pid) else 0
 
     def has_ended(self) -> bool:
         """Whether it has, without taking it off the process table."""

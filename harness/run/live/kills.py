@@ -38,7 +38,7 @@ from harness.run.recovering import Recoverer, StoreFailed, kind_of_failure
 #: Calls of one recovery at which it is killed.
 RECOVERY_POINTS = 4
 #: How long another writer may work while the first stands still, before the first goes on.
-_HEAD_START_S = 0.04
+_HEAD_START_S = 5.0
 
 
 @dataclass(slots=True)
@@ -235,7 +235,7 @@ class KillEngine:
         def write_meanwhile() -> None:
             if self.bench.contract.writers == "processes":
                 child = self._child(functools.partial(self._writing, operation))
-                child.hear_for(_HEAD_START_S)
+                child.hear_until_it_waits(_HEAD_START_S)
                 others.append(child)
 
         told = self._run(functools.partial(self._until, kill), stalled=write_meanwhile)

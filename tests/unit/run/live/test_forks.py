@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from harness.core.errors import HarnessFault
 from harness.inject.kills import Called, Settled
+from harness.run import containment
 from harness.run.containment import subreaping
 from harness.run.live.forks import Child, SpokenBoard, Told, Voice, Word
 from tests.stores.local import Diary
@@ -182,11 +184,40 @@ def test_two_children_at_once_do_not_end_each_other() -> None:
 
     def look() -> None:
         child = Child(Diary(), wait)
-        child.hear_for(0.0)
+        child.hear_until_it_waits(0.0)
         second.append(child)
 
     assert Child(Diary(), wait).listen(stalled=look).orphans == 0
     assert second[0].listen().done
+
+
+def test_a_child_that_waits_is_told_from_one_that_has_not_had_its_turn(tmp_path: Path) -> None:
+    """At a lock it stands still; what it said before has been heard, and it ends when the lock is free."""
+    lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def wait(voice: Voice) -> None:
+        voice.say(Word.BEGUN, 4)
+        fcntl.flock(os.open(tmp_path / "lock", os.O_RDWR), fcntl.LOCK_EX)
+
+    child = Child(Diary(), wait)
+    child.hear_until_it_waits(60.0)
+    assert (child.told.begun, child.told.done) == (5, False)
+
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    assert child.listen().done
+    os.close(lock)
+
+
+def test_a_child_that_does_not_wait_is_heard_to_its_end() -> None:
+    child = Child(Diary(), lambda voice: voice.say(Word.BEGUN, 4))
+    child.hear_until_it_waits(60.0)
+    assert child.told.done
+    assert child.listen().status == 0
+
+
+def test_what_has_ended_is_not_asleep() -> None:
+    assert not containment.is_asleep(2**22 + 1)  # above any number of a process: proc(5), pid_max
 
 
 def test_nothing_is_left_where_a_process_cannot_be_forked(monkeypatch: pytest.MonkeyPatch) -> None:
