@@ -13,6 +13,7 @@ import contextlib
 import faulthandler
 import fcntl
 import functools
+import gc
 import importlib
 import mmap
 import os
@@ -262,6 +263,7 @@ def _serve(channel: Channel, board: Board, parent: int) -> None:
         return channel.send(_fault())
     if os.getpid() != owner:
         os._exit(0)
+    gc.freeze()  # what has been imported is walked through by no collection, and copied for no child that makes one
     run = _run_here if setup.isolation == "warm" or not containment.CAN_FORK else _run_in_child
     home, mask = os.getcwd(), _umask()
     while (message := channel.receive()) is not None:

@@ -29,6 +29,8 @@ DEADLINE_S = 60.0
 LOOK_S = 0.01
 VARIABLE = "ONE_CHAIN_OF_RUNS"
 RECORDINGS = TINY.extent.short
+CHAINS = 5
+COMPLETED = 1  # and broken, as the store is
 #: What the run has got to when it is interrupted: its directory, so many traces in it, so many new lines in the
 #: journal. Traces beyond the recordings are those of changes that are tried to explain a finding.
 MOMENTS = (
@@ -43,6 +45,10 @@ MOMENTS = (
     ("traces", RECORDINGS + 1, signal.SIGKILL),
     ("traces", RECORDINGS + 1, signal.SIGINT),
 )
+
+
+class Missed(Exception):
+    """The run was over before it could be interrupted: the machine was busy with something else."""
 
 
 @dataclass(slots=True)
@@ -119,7 +125,8 @@ def until(reached: Callable[[], bool], child: subprocess.Popen[bytes] | None = N
         if child is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(LOOK_S)
-            assert child.returncode is None, "it ended too early"
+            if child.returncode is not None:
+                raise Missed
 
 
 def interrupted(chain: Chain, what: str, count: int, number: signal.Signals) -> None:
@@ -130,6 +137,8 @@ def interrupted(chain: Chain, what: str, count: int, number: signal.Signals) -> 
     directory = chain.directory()
     child.send_signal(number)
     _, errors = child.communicate(timeout=DEADLINE_S)
+    if child.returncode == COMPLETED:
+        raise Missed
     until(lambda: not chain.processes())
     assert directory is not None
     assert not any(path.exists() for path in chain.directories), "this start has swept what the last one left"
@@ -141,22 +150,30 @@ def interrupted(chain: Chain, what: str, count: int, number: signal.Signals) -> 
         assert (child.returncode, errors) == (-signal.SIGKILL, b"")
 
 
+def interrupted_at_all_moments(folder: Path) -> Chain:
+    """A chain whose next run may complete. One that missed a moment is begun again elsewhere."""
+    for number in range(CHAINS):
+        chain = Chain(folder / f"interrupted-{number}")
+        chain.folder.mkdir()
+        with contextlib.suppress(Missed):
+            for moment in MOMENTS:
+                interrupted(chain, *moment)
+            return chain
+    pytest.fail(f"{CHAINS} chains of runs were over too early")
+
+
 def completed(chain: Chain, *arguments: str) -> str:
     child = chain.start(*arguments)
     _, errors = child.communicate(timeout=DEADLINE_S)
-    assert (child.returncode, errors) == (1, b"")
+    assert (child.returncode, errors) == (COMPLETED, b"")
     return chain.digest()
 
 
 @pytest.mark.timeout(240)
 def test_interruptions_at_ten_moments_leave_nothing_behind_and_change_nothing(tmp_path: Path) -> None:
     """Neither a process nor, after the next start, a directory; no work is done twice, and the digest is the same."""
-    one, other = Chain(tmp_path / "interrupted"), Chain(tmp_path / "undisturbed")
-    for chain in (one, other):
-        chain.folder.mkdir()
-
-    for what, count, number in MOMENTS:
-        interrupted(one, what, count, number)
+    one, other = interrupted_at_all_moments(tmp_path), Chain(tmp_path / "undisturbed")
+    other.folder.mkdir()
 
     assert completed(one, "--resume") == completed(other)
     assert len(one.directories) == len(MOMENTS) and not any(path.exists() for path in one.directories)

@@ -39,22 +39,22 @@ class Nothing(Plain):
 
 def test_any_operation_can_be_made_again() -> None:
     """In any order, from the seed and its number; another seed gives others."""
-    forth = [Stream(Plain(), 3).at(index) for index in range(3 * BLOCK)]
-    stream = Stream(Plain(), 3)
-    back = [stream.at(index) for index in reversed(range(3 * BLOCK))]
+    stream, again, other = Stream(Plain(), 3), Stream(Plain(), 3), Stream(Plain(), 4)
+    forth = [stream.at(index) for index in range(3 * BLOCK)]
+    back = [again.at(index) for index in reversed(range(3 * BLOCK))]
 
     assert forth == back[::-1]
+    assert all(Stream(Plain(), 3).at(index) == forth[index] for index in (1, BLOCK - 1, BLOCK, 2 * BLOCK + 5))
     assert forth[:BLOCK] != forth[BLOCK : 2 * BLOCK]
-    assert forth != [Stream(Plain(), 4).at(index) for index in range(3 * BLOCK)]
+    assert forth[:BLOCK] != [other.at(index) for index in range(BLOCK)]
 
 
 def test_only_operations_that_the_adapter_takes_are_given() -> None:
     """Batches where they are declared, and nowhere else."""
-    plain = {type(Stream(Plain(), 0).at(index)) for index in range(BLOCK)}
-    batches = {type(Stream(Batches(), 0).at(index)) for index in range(BLOCK)}
+    plain, batches = Stream(Plain(), 0), Stream(Batches(), 0)
 
-    assert plain == {Append}
-    assert batches == {Append, AppendMany}
+    assert {type(plain.at(index)) for index in range(BLOCK)} == {Append}
+    assert {type(batches.at(index)) for index in range(BLOCK)} == {Append, AppendMany}
 
 
 def test_few_operations_are_repeated() -> None:
