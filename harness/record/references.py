@@ -8,9 +8,10 @@ place (tuples, `functools.partial`, other objects made in C) is reported if the 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -43,6 +44,18 @@ _PASSING = (
 )
 
 
+@contextlib.contextmanager
+def _nothing_frozen() -> Iterator[None]:
+    """The collector does not tell who refers to an object where that is frozen (`gc.freeze`)."""
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    try:
+        yield
+    finally:
+        if frozen:
+            gc.freeze()
+
+
 class Rebinding:
     """One replacement of objects by others, everywhere that it can be done.
 
@@ -58,13 +71,14 @@ class Rebinding:
 
     def run(self) -> None:
         """Replace; the originals that this package keeps stay as they are."""
-        unsettled = [
-            holder
-            for holder in gc.get_referrers(*self._old)
-            if id(holder) not in self._own and not self._rebind(holder)
-        ]
-        if unsettled:
-            self._rebind_owned(unsettled)
+        with _nothing_frozen():
+            unsettled = [
+                holder
+                for holder in gc.get_referrers(*self._old)
+                if id(holder) not in self._own and not self._rebind(holder)
+            ]
+            if unsettled:
+                self._rebind_owned(unsettled)
 
     def _rebind(self, holder: Any) -> bool:
         """Replace in a holder that can be changed in place. False: its owner has to be asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import io
 import os
 import subprocess
@@ -13,6 +14,7 @@ import types
 import pytest
 
 from harness.record import get_ready, install, originals, patches, rebind, uninstall
+from harness.record.references import Rebinding
 from tests.unit.record.programs import PROJECT, kinds, run_store
 
 EARLY = """
@@ -115,6 +117,22 @@ def test_the_same_imported_afterwards_is_fine(tmp_path):
     found = run_store(tmp_path, EARLY + use + RUN)
     assert found["unseen"] == []
     assert [call for call, _ in found["events"]] == EXPECTED
+
+
+def test_what_is_frozen_is_found_all_the_same():
+    """Workers freeze what they have imported."""
+
+    def old() -> None: ...
+    def new() -> None: ...
+
+    holder = {"name": old}
+    gc.freeze()
+    try:
+        Rebinding([(old, new)]).run()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+    assert holder["name"] is new
 
 
 def test_tuples_of_the_standard_library_and_installed_tools_are_no_reason(tmp_path):
