@@ -45,7 +45,8 @@ def validate_adapter(candidate: Any, label: str) -> None:
         raise UsageError(f"{label} is not a class: an adapter is a class without constructor arguments.")
     for method, arguments in METHODS.items():
         _require_method(candidate, label, method, arguments)
-    if not isinstance(getattr(candidate, "name", None), str):
+    name = getattr(candidate, "name", None)
+    if not isinstance(name, str) or not name.strip():
         raise UsageError(f'{label} has no name: add a line such as name = "mystore".')
     contract = getattr(candidate, "contract", None)
     if not isinstance(contract, Contract):
@@ -107,6 +108,6 @@ def supported_operations(candidate: Any, label: str = "the adapter") -> tuple[ty
 
 
 def _types(declared: Any, label: str) -> tuple[type, ...]:
-    if isinstance(declared, tuple | list) and all(isinstance(kind, type) for kind in declared):
+    if isinstance(declared, tuple | list) and declared and all(isinstance(kind, type) for kind in declared):
         return tuple(declared)
     raise UsageError(f"{label}.operations is not a tuple of classes: list the operations that it takes.")

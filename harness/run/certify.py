@@ -319,7 +319,7 @@ class Run:
     ) -> Certificate:
         return Certificate(
             store=self.adapter.name,
-            adapter=_neutral(self.spec),
+            adapter=neutral_spec(self.spec),
             claims=claims,
             evidence=evidence,
             findings=findings,
@@ -334,7 +334,7 @@ class Run:
                 "time_limit_s": self.options.time_limit_s,
                 **({OUT_OF_TIME: True} if self.out_of_time or self.live.out_of_time else {}),
             },
-            contract=_contract(self.contract),
+            contract=plain_contract(self.contract),
             notes=self._all_notes(),
             not_exercised=self._not_exercised(),
             models={plan.model.name: _model(plan.model) for plan in self.plans},
@@ -413,7 +413,7 @@ def _why(recorded: list[Recorded]) -> str:
     return next((item.first_error for item in recorded if item.first_error), "there was no operation that it takes")
 
 
-def _neutral(spec: str) -> str:
+def neutral_spec(spec: str) -> str:
     """The adapter as it is told on a certificate: relative to the working directory where possible."""
     place, colon, name = spec.rpartition(":")
     path = Path(place)
@@ -422,7 +422,8 @@ def _neutral(spec: str) -> str:
     return spec
 
 
-def _contract(contract: Contract) -> dict[str, Any]:
+def plain_contract(contract: Contract) -> dict[str, Any]:
+    """A contract as it is told on a certificate: JSON types, models and errors by their names."""
     fields = {f.name: getattr(contract, f.name) for f in dataclasses.fields(contract)}
     fields["power_loss_models"] = [model.name for model in contract.models()]
     fields["errors"] = [error.__name__ for error in contract.errors]

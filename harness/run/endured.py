@@ -15,7 +15,7 @@ from harness.core.verdict import Verdict, merge
 from harness.measure.enduring import Ruling, fitness, judgeable, rulings, series
 from harness.measure.windows import Held, Window, total
 from harness.report.text import count
-from harness.run.certify import _contract, _neutral
+from harness.run.certify import neutral_spec, plain_contract
 from harness.run.durations import duration_text
 from harness.run.enduring_child import Endured
 from harness.run.environment import environment, file_system_of
@@ -60,7 +60,7 @@ def certificate(adapter: Any, spec: str, options: EndureOptions, result: Result)
         claims, evidence = (*claims, _limits_claim(ruled)), (*evidence, _limits_evidence(options, result, ruled))
     return Certificate(
         store=adapter.name,
-        adapter=_neutral(spec),
+        adapter=neutral_spec(spec),
         claims=claims,
         evidence=evidence,
         findings=tuple(
@@ -76,7 +76,7 @@ def certificate(adapter: Any, spec: str, options: EndureOptions, result: Result)
         profile=f"{duration_text(options.duration_s)} at {options.schedule.rate:g}/s",
         issued_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         environment={**environment(), "file_system": file_system_of(result.root)},
-        contract=_contract(adapter.contract),
+        contract=plain_contract(adapter.contract),
         statement=_statement(options, result, claims),
         notes=_notes(options, result, limits),
         not_exercised=_not_exercised(options, limits),
@@ -169,7 +169,7 @@ def _command(spec: str, options: EndureOptions) -> str:
     loop = " --closed-loop" if options.closed_loop else f" --arrivals {schedule.kind}"
     length = duration_text(options.duration_s)
     return (
-        f"harness endure {_neutral(spec)} --duration {length} --rate {schedule.rate:g}{loop} "
+        f"harness endure {neutral_spec(spec)} --duration {length} --rate {schedule.rate:g}{loop} "
         f"--clients {schedule.clients} --seed {schedule.seed}"
     )
 

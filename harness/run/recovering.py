@@ -269,7 +269,14 @@ def read_state(adapter: Any, store: Any) -> Any:
     """A copy of the snapshot, because a store may hand out what it goes on changing."""
     snapshot = adapter.snapshot(store)
     plain = plain_bytes(snapshot)
-    return copy.deepcopy(snapshot) if plain is None else pickle.loads(plain)
+    if plain is not None:
+        return pickle.loads(plain)
+    try:
+        return copy.deepcopy(snapshot)
+    except TypeError as error:
+        kind = type(snapshot).__name__
+        sentence = f"snapshot returned a {kind}, which can't be copied ({error}): return the state itself"
+        raise TypeError(sentence) from None
 
 
 def _same(oracle: Oracle, first: Recovery, again: Any) -> bool:

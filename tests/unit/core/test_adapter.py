@@ -135,7 +135,7 @@ def test_a_class_without_any_method_is_told_where_to_begin() -> None:
     assert "lacks the method open" in refused(type("Empty", (), {}))
 
 
-@pytest.mark.parametrize("name", [None, 5, b"store"])
+@pytest.mark.parametrize("name", [None, 5, b"store", "", " "])
 def test_a_name_is_text(name: Any) -> None:
     """The certificate is issued to it."""
     assert 'name = "mystore"' in refused(variant(name=name))
@@ -167,7 +167,7 @@ def test_operations_of_another_model_are_refused(operations: Any) -> None:
     assert "Put, Delete, PutMany, Get, Sync, Compact" in message
 
 
-@pytest.mark.parametrize("operations", [5, "Append", ("Append",), (Append("x"),), Append])
+@pytest.mark.parametrize("operations", [5, "Append", ("Append",), (Append("x"),), Append, ()])
 def test_operations_of_an_own_model_are_classes(operations: Any) -> None:
     """Workloads look for instances of them."""
     assert "not a tuple of classes" in refused(variant(model=OwnModel(), operations=operations))

@@ -186,6 +186,7 @@ def test_what_cannot_be_copied_is_a_failure_of_the_snapshot() -> None:
     with pytest.raises(StoreFailed) as raised:
         recoverer(store({}, snapshot=lambda *arguments: (1 for _ in ()))).read()
     assert raised.value.step is Step.SNAPSHOT
+    assert "snapshot returned a generator" in raised.value.sentence()
 
 
 def test_a_model_may_ignore_what_it_likes() -> None:
