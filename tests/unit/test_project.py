@@ -190,7 +190,7 @@ def test_tox_runs_what_contributing_promises() -> None:
 
     assert ", ".join(f"`{name}`" for name in default) in guide
     assert default[-1] == "tests"
-    for name in ("docs", "wheel", "benchmarks"):
+    for name in ("coverage", "docs", "wheel", "benchmarks"):
         assert f"testenv:{name}" in tox and f"`{name}`" in guide
 
 
