@@ -36,13 +36,17 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Workloads:
-    """Workloads by family; `exhaustive_length`: all sequences of shapes up to it are among the short ones."""
+    """Workloads by family; `exhaustive_length`: all sequences of shapes up to it are among the short ones.
+
+    `idle` names short ones whose operations change nothing, by the model: reads, refused ones, deleting what is absent.
+    """
 
     short: tuple[Workload, ...]
     long: tuple[Workload, ...]
     large: tuple[Workload, ...]
     exhaustive_length: int
     shapes: int
+    idle: frozenset[str] = frozenset()
 
     def family(self, name: str) -> tuple[Workload, ...]:
         return {"short": self.short, "long": self.long, "large": self.large}[name]
@@ -74,7 +78,21 @@ def workloads(adapter: Any, *, seed: int, extent: Extent) -> Workloads:
         _long(adapter.model, supported, seed, number, count) for number, count in enumerate(extent.long_steps)
     )
     large = _large(adapter.model, seed) if extent.large else ()
-    return Workloads(short, long, large, length, len(steps))
+    idle = frozenset(workload.name for workload in short if not _changes(adapter.model, workload))
+    return Workloads(short, long, large, length, len(steps), idle)
+
+
+def _changes(model: Any, workload: Workload) -> bool:
+    """Whether any operation changes the state. A model that can't tell is told of elsewhere."""
+    try:
+        state = model.initial()
+        for operation in workload.operations:
+            before, (state, _) = state, model.step(state, operation)
+            if before != state:
+                return True
+    except Exception:
+        return True
+    return False
 
 
 # --- shapes ------------------------------------------------------------------------------

@@ -243,8 +243,10 @@ def promises(contract: Contract, *, survey: bool) -> dict[str, tuple[str, ...]]:
 
 
 def chosen_workloads(made: Workloads, extent: LiveExtent, *, long: bool = False) -> list[Workload]:
-    """The longest short workloads, evenly spaced, and some of the others; with `long` at least one of the long ones."""
-    candidates = [workload for workload in made.short if len(workload.operations) > 1] or list(made.short)
+    """The longest short workloads that change something, evenly spaced, and some of the others; with `long` at least
+    one of the long ones."""
+    busy = [workload for workload in made.short if workload.name not in made.idle] or list(made.short)
+    candidates = [workload for workload in busy if len(workload.operations) > 1] or busy
     longest = sorted(candidates, key=lambda workload: -len(workload.steps))
     short = [longest[number * len(longest) // extent.short] for number in range(min(extent.short, len(longest)))]
     large = list(made.large) if extent.large else []

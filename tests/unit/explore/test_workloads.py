@@ -210,6 +210,24 @@ def test_the_same_seed_gives_the_same_workloads(store: Any, seed: int) -> None:
     assert once == again
 
 
+def test_workloads_that_change_nothing_are_known() -> None:
+    """By the model: deleting what is absent, reading, and what the model leaves as it is."""
+    found = workloads(adapter(KEY_VALUE), seed=0, extent=Extent(60, (), large=False))
+    idle = {tuple(map(type, workload.operations)) for workload in found.short if workload.name in found.idle}
+    busy = [workload for workload in found.short if workload.name not in found.idle]
+
+    assert idle and idle <= {(Delete,), (Delete, Delete)}
+    assert all(any(isinstance(operation, Put) for operation in workload.operations) for workload in busy)
+
+
+def test_a_model_that_cannot_tell_is_taken_to_change() -> None:
+    class Broken(Clock):
+        def step(self, state: Any, operation: Any) -> Any:
+            raise RuntimeError
+
+    assert workloads(adapter(Broken()), seed=0, extent=Extent(9, (), large=False)).idle == frozenset()
+
+
 @EVERY
 def test_another_seed_writes_something_else(store: Any) -> None:
     """Other values, in short and in long ones."""
