@@ -144,9 +144,10 @@ def test_workloads_are_the_longest_short_ones_and_some_of_the_others() -> None:
 def test_workloads_that_change_nothing_are_chosen_last() -> None:
     """There is nothing in them that a fault could strike; where there are no others they are better than none."""
     extent = LiveExtent(2, 0, large=False, faults=9)
-    found = dataclasses.replace(made(1, 2, 3), idle=frozenset({puts(3).name, puts(2).name}))
-    assert [len(work.steps) for work in chosen_workloads(found, extent)] == [1]
-    assert len(chosen_workloads(dataclasses.replace(made(3), idle=frozenset({puts(3).name})), extent)) == 1
+    idle = dataclasses.replace(puts(3), name="idle")
+    found = dataclasses.replace(made(1, 2), short=(puts(1), idle), idle=frozenset({"idle"}))
+    assert chosen_workloads(found, extent) == [puts(1)]
+    assert chosen_workloads(dataclasses.replace(found, short=(idle,)), extent) == [idle]
 
 
 # --- with real workers --------------------------------------------------------------------------
