@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import detection, enumeration, faults, growth, judged, kills, memory, power, recording
+from benchmarks import detection, enumeration, faults, growth, judged, kills, memory, peers, power, recording
 from benchmarks.table import Table
 
 
@@ -58,6 +58,16 @@ BENCHMARKS: dict[str, Benchmark] = {
         "how many damaged states are opened and judged in a second",
         lambda: faults.run_damage(faults.FULL_DAMAGE),
         lambda: faults.run_damage(faults.QUICK_DAMAGE),
+    ),
+    "appends": Benchmark(
+        "how many appends become durable in a second, beside SQLite, LMDB and the bare disk",
+        lambda: peers.run_appends(peers.FULL),
+        lambda: peers.run_appends(peers.QUICK),
+    ),
+    "replay": Benchmark(
+        "how long reading 100,000 events takes, beside SQLite",
+        lambda: peers.run_replay(peers.FULL),
+        lambda: peers.run_replay(peers.QUICK),
     ),
     "power": Benchmark(
         "how often a slower version is found, and an equal one flagged",
