@@ -2,7 +2,8 @@
 
 Automatic: CLOSED -> OPEN at the threshold; OPEN -> HALF_OPEN by the first call at or after the recovery timeout;
 HALF_OPEN -> CLOSED by enough successful trials, HALF_OPEN -> OPEN by a failed or overdue one. By an operator: any
-state -> FORCED_OPEN, FORCED_CLOSED, or CLOSED (`reset`). What an operator has forced stays until an operator's next word.
+state -> FORCED_OPEN, FORCED_CLOSED, or CLOSED (`reset`). What an operator has forced stays until an operator's next
+word.
 
 Every transition and every reset begins a new generation. A ticket carries the generation that admitted it, and a result
 from an earlier one changes nothing here.

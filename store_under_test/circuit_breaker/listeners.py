@@ -36,8 +36,8 @@ class Announcer:
     def deliver(self) -> None:
         """Deliver what is queued, unless another is at it already.
 
-        An exception of a listener is logged and counted. What is no `Exception` (Ctrl-C) passes through; the rest of the
-        news is delivered by the next one who comes.
+        An exception of a listener is logged and counted. What is no `Exception` (Ctrl-C) passes through; the rest of
+        the news is delivered by the next one who comes.
         """
         while self._pending and self._may_deliver():
             try:

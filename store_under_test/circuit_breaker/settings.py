@@ -49,11 +49,11 @@ class LastSeconds:
 class Settings:
     """How one circuit behaves.
 
-    `recovery_timeout_s` is how long it stays open. `trial_calls` may pass while it is half-open; `successes_to_close` of
-    them must succeed. A trial that says nothing gives its place to another. One that has not ended after `trial_limit_s`
-    counts as failed (`None`: it may take for ever, and keep its place). A success that took more than `slow_call_s`
-    counts as a failure. Errors of the types `failures` are failures; errors of the types `ignored`, all others, and
-    what is no `Exception` (cancellation, Ctrl-C) say nothing about the dependency.
+    `recovery_timeout_s` is how long it stays open. `trial_calls` may pass while it is half-open; `successes_to_close`
+    of them must succeed. A trial that says nothing gives its place to another. One that has not ended after
+    `trial_limit_s` counts as failed (`None`: it may take for ever, and keep its place). A success that took more than
+    `slow_call_s` counts as a failure. Errors of the types `failures` are failures; errors of the types `ignored`, all
+    others, and what is no `Exception` (cancellation, Ctrl-C) say nothing about the dependency.
     """
 
     trips: Consecutive | LastCalls | LastSeconds = field(default_factory=Consecutive)
