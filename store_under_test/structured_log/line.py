@@ -7,8 +7,9 @@ The checksum is a CRC-32 of the offset of the line in the file, in decimal, a co
 every change of up to 32 bits in a row (Koopman, "32-bit cyclic redundancy codes for Internet applications", DSN
 2002).
 
-A writer that finds the end of a line missing, because another one died in it, starts on a fresh line and says in
-its record which bytes before it are void: `"void":[start,length,"crc"]`. Only so are they told apart from damage.
+A writer that finds the end of a line missing, because another one died in it, starts on a fresh line and says in its
+record which bytes before it are void: `"void":[start,length,"crc"]`. Only so are they told apart from damage. What it
+ends the cut line with is more than a line break: a line that lacks nothing else would become a record again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
+
+FRESH_LINE = b"#\n"
 
 _HEAD = b'{"crc":"%08x",'
 _HEAD_BYTES = len(_HEAD % 0)

@@ -14,13 +14,13 @@ import os
 import stat
 import threading
 import time
-import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from store_under_test.structured_log.errors import LogBusyError, LogError
-from store_under_test.structured_log.line import Void, body_of, line_at, with_member
+from store_under_test.structured_log.forking import remember_to_forget
+from store_under_test.structured_log.line import FRESH_LINE, Void, body_of, line_at, with_member
 
 FIRST_DELAY_S = 0.0005
 MAX_DELAY_S = 0.02
@@ -50,8 +50,10 @@ class LogFile:
         self._clock = clock
         self._sleep = sleep
         self._closed = False
-        self.forget()
-        _living.add(self)
+        self._end = _UNKNOWN  # of the last line written here, if nothing came after it
+        self._descriptor: int | None = None
+        self._begin()
+        remember_to_forget(self)
 
     def append(self, body: bytes) -> int:
         """Write one line, and return its offset. It survives a crash of the process then.
@@ -65,7 +67,7 @@ class LogFile:
             start = b""
             if void is not None:
                 body = with_member(body, "void", void.plain())
-                start = b"" if os.pread(descriptor, 1, size - 1) == b"\n" else b"\n"
+                start = b"" if os.pread(descriptor, 1, size - 1) == b"\n" else FRESH_LINE
             offset = size + len(start)
             data = start + line_at(offset, body)
             self._end = _UNKNOWN
@@ -85,17 +87,15 @@ class LogFile:
             self._drop()
 
     def forget(self) -> None:
-        """In a child after a fork, and in the beginning: nothing is open or locked.
+        """In a child after a fork: its parent's lock belongs to an open file that both share, and is not its own."""
+        self._begin()
+        self._drop()
 
-        The parent's lock belongs to an open file that both share, so the child must not use it.
-        """
-        descriptor: int | None = getattr(self, "_descriptor", None)
+    def _begin(self) -> None:
+        """Nothing is locked, and nothing is known of the file."""
         self._lock = threading.Lock()
         self._owner: int | None = None
-        self._end: int = _UNKNOWN  # of the last line written here, if nothing came after it
-        self._descriptor: int | None = None
-        if descriptor is not None:
-            os.close(descriptor)
+        self._end = _UNKNOWN
 
     def _write(self, descriptor: int, data: bytes) -> None:
         rest = memoryview(data)
@@ -196,14 +196,3 @@ def _after_newline(descriptor: int, end: int) -> int:
             return start + found + 1
         end, look_bytes = start, min(2 * look_bytes, _STRIDE_BYTES)
     return 0
-
-
-_living: weakref.WeakSet[LogFile] = weakref.WeakSet()
-
-
-def _forget_in_child() -> None:
-    for file in list(_living):
-        file.forget()
-
-
-os.register_at_fork(after_in_child=_forget_in_child)

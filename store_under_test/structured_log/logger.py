@@ -19,6 +19,7 @@ from typing import Any
 
 from store_under_test.structured_log.context import current_fields, current_trace
 from store_under_test.structured_log.events import EventType
+from store_under_test.structured_log.forking import remember_to_forget
 from store_under_test.structured_log.line import encode, with_member
 from store_under_test.structured_log.logfile import LogFile
 from store_under_test.structured_log.plain import plain, text
@@ -57,10 +58,8 @@ class StructuredLogger:
         self.file = self.file_type(path, lock_timeout_s=lock_timeout_s)
         self._wall = wall
         self._max_record_bytes = max_record_bytes
-        self._counting = threading.Lock()
-        self._written = 0
-        self._totals = {_STDERR: 0, _NOWHERE: 0}
-        self._untold = {_STDERR: 0, _NOWHERE: 0}
+        self.forget()
+        remember_to_forget(self)
 
     def log_event(self, type: Enum, /, **fields: object) -> bool:
         """Record an event with whatever values, and what `LogContext` says. Whether it is in the file.
@@ -87,6 +86,13 @@ class StructuredLogger:
             self.log_event(EventType.RECORDS_LOST)
         self.file.close()
 
+    def forget(self) -> None:
+        """In a child after a fork, and in the beginning: nothing was counted; the parent tells what it lost."""
+        self._counting = threading.Lock()
+        self._written = 0
+        self._totals = {_STDERR: 0, _NOWHERE: 0}
+        self._untold = {_STDERR: 0, _NOWHERE: 0}
+
     # --- the record --------------------------------------------------------------------------
 
     def _body(self, type: object, fields: dict[str, object]) -> bytes:
@@ -97,10 +103,14 @@ class StructuredLogger:
             record |= {"trace_id": trace.trace_id, "span_id": trace.span_id, "sampled": trace.sampled}
         if record["event"] == _UNKNOWN:
             record["given"] = plain(type)
-        body = encode({**record, "context": plain(current_fields()), "fields": plain(fields)})
+        body = encode({**record, "context": plain(self._around()), "fields": plain(fields)})
         if len(body) <= self._max_record_bytes:
             return body
         return encode({**record, "too_large_bytes": len(body)})
+
+    def _around(self) -> dict[str, Any]:
+        """The fields of the blocks that this event is in."""
+        return current_fields()
 
     def _time(self) -> str | None:
         """In UTC, to the microsecond; `None` if the clock gives no time."""

@@ -21,7 +21,7 @@ from pathlib import PurePath
 from typing import Any
 
 MAX_DEPTH = 32
-MAX_ITEMS = 100_000
+MAX_ITEMS = 20_000
 MAX_REPR = 10_000
 _LARGEST = 1 << 63
 _ARRAYS = (list, tuple, set, frozenset, deque)
@@ -70,7 +70,7 @@ class _Walk:
 
     def _compound(self, value: object, depth: int) -> Any:
         is_data = dataclasses.is_dataclass(value) and not isinstance(value, type)
-        if not (is_data or isinstance(value, Mapping | _ARRAYS)):
+        if not (is_data or isinstance(value, (Mapping, *_ARRAYS))):
             return _described(value)
         if id(value) in self._around:
             return "<refers to itself>"

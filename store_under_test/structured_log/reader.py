@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from store_under_test.structured_log.errors import LogDamagedError
-from store_under_test.structured_log.line import Void, record_of
+from store_under_test.structured_log.line import FRESH_LINE, Void, record_of
 
 logger = logging.getLogger("store_under_test.structured_log")
 
@@ -46,7 +46,7 @@ class LogContents:
 
 
 def read_log(path: str | os.PathLike[str], *, up_to: int | None = None) -> LogContents:
-    """The first `up_to` bytes of a log, or all of it. Whatever is in it raises nothing; `OSError` if it cannot be read."""
+    """The first `up_to` bytes of a log, or all of it. What is in it raises nothing; `OSError` if it cannot be read."""
     fold = _Fold()
     with open(path, "rb") as stream:
         for offset, line in _lines(stream, up_to):
@@ -80,17 +80,18 @@ class _Spell:
 
     def __init__(self, start: int) -> None:
         self.start = self.end = start
-        self._crc = self._crc_before_newline = 0
+        self._crc = self._crc_unfinished = 0
 
     def add(self, line: bytes) -> None:
-        self._crc_before_newline = zlib.crc32(line[:-1], self._crc)
+        self._crc_unfinished = zlib.crc32(line.removesuffix(FRESH_LINE), self._crc)
         self._crc = zlib.crc32(line, self._crc)
         self.end += len(line)
 
     def is_explained_by(self, void: object) -> bool:
-        """Whether a record says that these bytes are void: all, or all but the line break that was put after them."""
+        """Whether a record says that these bytes are void: all, or all but the fresh line that was begun after them."""
         length = self.end - self.start
-        whole, unfinished = Void(self.start, length, self._crc), Void(self.start, length - 1, self._crc_before_newline)
+        whole = Void(self.start, length, self._crc)
+        unfinished = Void(self.start, length - len(FRESH_LINE), self._crc_unfinished)
         return void in (whole.plain(), unfinished.plain())
 
 
