@@ -269,6 +269,14 @@ class MetricsStartAnew(CircuitBreaker):
         super()._note_transitions()
 
 
+class ToldUnderTheLock(CircuitBreaker):
+    """Listeners are called before the lock is free: one that uses the breaker waits for ever."""
+
+    def _note_transitions(self) -> None:
+        super()._note_transitions()
+        self._announcer.deliver()
+
+
 # --- listeners -----------------------------------------------------------------------------------
 
 
@@ -304,7 +312,7 @@ _OF_CIRCUIT: tuple[type[Circuit], ...] = (
 )
 _OF_BREAKER: tuple[type[CircuitBreaker], ...] = (
     *(WedgedByCancellation, CancellationIsFailure, BusinessErrorIsSuccess, SlowIsSuccess),
-    *(LostCount, CheckThenAct, MetricsStartAnew),
+    *(LostCount, CheckThenAct, MetricsStartAnew, ToldUnderTheLock),
 )
 
 DEFECTS: dict[str, Factory] = {

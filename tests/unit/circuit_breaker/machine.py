@@ -133,6 +133,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def _begin(self, prediction: Prediction, saved: SavedState | None) -> None:
         self.expected = prediction
+        self.locked = 0  # how often a listener was called with the lock held
         self.heard: list[tuple[str, str, float]] = []
         self.open_calls: list[tuple[Attempt, Call]] = []
         self.last_generation, self.last_failures = -1, 0
@@ -142,6 +143,7 @@ class BreakerMachine(RuleBasedStateMachine):
         raise ZeroDivisionError("a listener fails")
 
     def _listen(self, transition: Transition) -> None:
+        self.locked += self.breaker._lock.locked()
         self.heard.append((transition.before.value, transition.after.value, transition.at_s))
 
     # --- what may happen ---------------------------------------------------------------------
@@ -336,6 +338,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def tells_of_each_transition_once_and_in_order(self, metrics: Metrics) -> None:
         moves = [(it.before.value, it.after.value, it.at_s) for it in metrics.transitions]
         assert moves == self.expected.moves[-256:], f"transitions {moves}, not {self.expected.moves}"
+        assert not self.locked, "a listener was called while the breaker was locked"
         assert self.heard == self.expected.moves, f"told of {self.heard}, not of {self.expected.moves}"
         assert all((before, after) in AUTOMATIC or after in OPERATED for before, after, _ in moves)
 

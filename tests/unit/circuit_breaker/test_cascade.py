@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass, field
 
 from store_under_test.circuit_breaker import CircuitBreaker, LastSeconds, Metrics, Settings
-from tests.unit.circuit_breaker.virtual_loop import run
+from tests.unit.circuit_breaker.virtual_loop import pass_time, run
 
 WORKERS = 20
 REQUESTS_PER_S = 60
@@ -57,15 +57,15 @@ class Service:
                 breaker.force_closed()
 
     async def healthy(self) -> str:
-        await asyncio.sleep(0.01)
+        await pass_time(0.01)
         return "fresh"
 
     async def shaky(self) -> str:
         now_s = self.clock()
         if DOWN_FROM_S <= now_s < WELL_FROM_S:
-            await asyncio.sleep(2.0)
+            await pass_time(2.0)
             raise OSError("no answer")
-        await asyncio.sleep(0.3 if SLOW_FROM_S <= now_s < WELL_FROM_S else 0.01)
+        await pass_time(0.3 if SLOW_FROM_S <= now_s < WELL_FROM_S else 0.01)
         return "fresh"
 
     async def serve(self, name: str) -> None:
@@ -83,7 +83,7 @@ class Service:
         async with asyncio.TaskGroup() as tasks:
             while self.clock() < LENGTH_S:
                 tasks.create_task(self.serve(chosen.choice(("healthy", "shaky"))))
-                await asyncio.sleep(chosen.expovariate(REQUESTS_PER_S))
+                await pass_time(chosen.expovariate(REQUESTS_PER_S))
         self.outcome.shaky = self.breakers["shaky"].metrics()
         self.outcome.healthy = self.breakers["healthy"].metrics()
         return self.outcome

@@ -11,7 +11,7 @@ import pytest
 
 from store_under_test.circuit_breaker import CircuitBreaker, CircuitOpenError, Consecutive, LastCalls, Settings, State
 from tests.unit.circuit_breaker.machine import VirtualTime, raised_by
-from tests.unit.circuit_breaker.virtual_loop import run
+from tests.unit.circuit_breaker.virtual_loop import pass_time, run
 
 THREADS = 8
 
@@ -93,12 +93,12 @@ def loop_breaker(**options: object) -> CircuitBreaker:
 
 
 async def answer(delay_s: float) -> str:
-    await asyncio.sleep(delay_s)
+    await pass_time(delay_s)
     return "answer"
 
 
 async def down(delay_s: float = 0) -> str:
-    await asyncio.sleep(delay_s)
+    await pass_time(delay_s)
     raise OSError("down")
 
 
@@ -128,7 +128,7 @@ def test_a_decorated_coroutine_function_stays_one() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("fallback", ["old", lambda error: "old", lambda error: asyncio.sleep(1, "old")])
+@pytest.mark.parametrize("fallback", ["old", lambda error: "old", lambda error: pass_time(1, "old")])
 def test_a_fallback_is_awaited_where_it_can_be(fallback: object) -> None:
     """A value, a function, a coroutine function."""
 
@@ -148,12 +148,12 @@ def test_a_cancelled_trial_gives_its_slot_back() -> None:
         breaker = loop_breaker()
         with pytest.raises(OSError, match="down"):
             await breaker.acall(down)
-        await asyncio.sleep(5)
+        await pass_time(5)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await breaker.acall(answer, 100)
         task = asyncio.create_task(breaker.acall(answer, 100))
-        await asyncio.sleep(1)
+        await pass_time(1)
         assert breaker.metrics().trials_in_flight == 1
         task.cancel()
         await asyncio.wait([task])
@@ -188,7 +188,7 @@ def test_tasks_at_the_boundary_make_one_trial() -> None:
         breaker = loop_breaker(fallback="no")
         with pytest.raises(OSError, match="down"):
             await breaker.acall(down)
-        await asyncio.sleep(5)
+        await pass_time(5)
         answers = await asyncio.gather(*(breaker.acall(answer, 1) for _ in range(50)))
         assert sorted(answers) == ["answer", *["no"] * 49]
 

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: Virtual seconds: nobody waits.
+pass_time = asyncio.sleep
+
 
 class _Jumping(selectors.SelectSelector):
     """Nothing comes from outside: instead of waiting, time passes."""

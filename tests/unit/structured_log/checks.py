@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from store_under_test.structured_log import EventType
-from tests.unit.structured_log.kit import Kit, numbers, strict_lines, writes
+from tests.unit.structured_log.kit import Kit, numbers, others_run, strict_lines, writes
 
 Check = Callable[[Kit, Path], None]
 
@@ -103,7 +103,7 @@ def contexts_stay_in_their_task(kit: Kit, folder: Path) -> None:
     async def one(number: int) -> None:
         with kit.context(**{f"only{number}": number}):
             for _ in range(3):
-                await asyncio.sleep(0)
+                await others_run()
                 logger.log_event(EventType.RECORD, n=number)
 
     async def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ from typing import Any
 from unittest.mock import patch
 
 from store_under_test.structured_log import LogContents, LogContext, StructuredLogger, read_log
+
+
+async def others_run() -> None:
+    """The other tasks have their turn."""
+    await asyncio.sleep(0)
 
 
 @dataclass(frozen=True)

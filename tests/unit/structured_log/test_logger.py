@@ -28,7 +28,7 @@ from store_under_test.structured_log import (
     require_undamaged,
 )
 from store_under_test.structured_log.adapter import StructuredLogAdapter
-from tests.unit.structured_log.kit import numbers, strict_lines, writes
+from tests.unit.structured_log.kit import numbers, others_run, strict_lines, writes
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -122,7 +122,7 @@ def test_one_object_is_used_again_and_by_several_tasks() -> None:
 
     async def one() -> None:
         with same:
-            await asyncio.sleep(0)
+            await others_run()
             with same:
                 assert current_fields() == {"a": 1}
             assert current_fields() == {"a": 1}

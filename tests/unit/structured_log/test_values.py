@@ -27,9 +27,10 @@ JSON = st.recursive(
     max_leaves=10,
 )
 SURROGATES = "a\udc80\ud800"
+KEYS = st.floats() | st.sampled_from(("", SURROGATES)) | st.binary()
 ANYTHING = st.recursive(
     st.sampled_from((None, SURROGATES, 2**70, Rude)) | st.floats() | st.integers() | st.binary() | st.builds(Spiteful),
-    lambda inner: st.lists(inner) | st.dictionaries(st.floats() | st.sampled_from(("", SURROGATES)) | st.binary(), inner) | st.tuples(inner),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner) | st.tuples(inner),
     max_leaves=10,
 )
 

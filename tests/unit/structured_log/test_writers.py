@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 
 from store_under_test.structured_log import EventType, LogBusyError, LogError, StructuredLogger, read_log
+from store_under_test.structured_log.forking import _forget_in_child
 from store_under_test.structured_log.logfile import MAX_DELAY_S, LogFile
 from tests.unit.structured_log.kit import numbers, writes
 
@@ -75,6 +76,19 @@ def test_a_fork_has_a_lock_of_its_own(tmp_path: Path) -> None:
     names = Counter(record["fields"]["name"] for record in contents.records)
     assert names == {"p": 5, "p-parent": 20, "p-child": 20}
     assert contents.malformed == 0
+
+
+def test_what_a_child_forgets(tmp_path: Path) -> None:
+    """Locks that its parent's threads held, the open file, and what its parent has yet to tell."""
+    logger = StructuredLogger(tmp_path / "log")
+    logger.log_event(EventType.RECORD, n=1)
+    with patch.object(sys, "stderr", None), writes(lambda original, descriptor, data: 0):
+        logger.log_event(EventType.RECORD, n=2)
+    logger.file._lock.acquire()
+    logger._counting.acquire()
+    _forget_in_child()
+    assert logger.log_event(EventType.RECORD, n=3)
+    assert (numbers(read_log(tmp_path / "log")), read_log(tmp_path / "log").lost) == ([1, 3], 0)
 
 
 def test_waiting_for_others_ends_at_the_time_limit(tmp_path: Path) -> None:
