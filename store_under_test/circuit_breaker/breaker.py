@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from store_under_test.circuit_breaker.circuit import Circuit, Outcome, SavedState, State, Ticket
 from store_under_test.circuit_breaker.errors import CircuitOpenError
@@ -72,7 +72,13 @@ class CircuitBreaker:
                 raise
             return cast(T, self._substitute(error))
 
-    async def acall(self, function: Callable[P, Awaitable[T] | T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    @overload
+    async def acall(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    @overload
+    async def acall(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    async def acall(self, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """As `call`, and awaits what can be awaited."""
         attempt = self.attempt()
         try:
@@ -81,7 +87,7 @@ class CircuitBreaker:
         except Exception as error:
             if not self._is_covered(attempt, error):
                 raise
-            return await _awaited(cast(T, self._substitute(error)))
+            return await _awaited(self._substitute(error))
 
     def protect(self, function: Callable[P, T]) -> Callable[P, T]:
         """A decorator: each call of `function`, a coroutine function or a plain one, goes through the breaker.
@@ -231,6 +237,5 @@ class Attempt:
         return False
 
 
-async def _awaited(value: Awaitable[T] | T) -> T:
-    result: Any = value
-    return cast(T, await result if inspect.isawaitable(result) else result)
+async def _awaited(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value

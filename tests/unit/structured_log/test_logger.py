@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def test_event_types_of_ones_own(tmp_path: Path) -> None:
     """Their value is the name, if it is text; what is no enum is kept as it was given."""
     logger = StructuredLogger(tmp_path / "log")
     for type in (*Own, "text"):
-        logger.log_event(type)  # type: ignore[arg-type]
+        logger.log_event(type)
     lines = strict_lines(tmp_path / "log")
     assert [line["event"] for line in lines] == ["own.event", "COUNTED", "\\udc80", "unknown"]
     assert lines[-1]["given"] == "text"
@@ -103,7 +103,7 @@ def test_an_interrupt_while_writing_passes_through(tmp_path: Path) -> None:
 def test_blocks_that_end_out_of_turn_take_only_their_own() -> None:
     """As generators make them."""
 
-    def block(**fields: object) -> Iterator[None]:
+    def block(**fields: object) -> Generator[None, None, None]:
         with LogContext(**fields):
             yield
 
