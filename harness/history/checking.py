@@ -85,7 +85,8 @@ class _Check:
         if wrong.words:
             against, sentence = list(wrong.against), teller.sentence(wrong.words, wrong.against)
         else:
-            small = shrink(_these(part, wrong.against) if wrong.against else part, judge)
+            few = bool(wrong.against)
+            small = shrink(_these(part, wrong.against) if few else part, judge, cut=not few)
             against, sentence = list(dict.fromkeys(map(event_of, small.atoms))), tell(small, teller)
         kind = LOST_UPDATE if vanished(part, against, judge) else NOT_LINEARIZABLE
         contradiction = Contradiction(

@@ -49,6 +49,9 @@ class Part(Protocol):
     def is_read(self, atom: Any) -> bool:
         """Whether an atom changes nothing, so far as is known."""
 
+    def last_look(self, atoms: Iterable[Any]) -> float:
+        """When one of the atoms last began to tell what became of operations that were answered before."""
+
     def units(self) -> Iterator[list[Any]]:
         """Atoms that can be left out together: if what is left is wrong, so was the whole. Large ones come first."""
 
@@ -77,12 +80,13 @@ def event_of(atom: Any) -> Event:
 def before(part: Part, time: float) -> Part:
     """What was known just before `time`: what had been called, and what had been answered."""
     kept = []
+    opened: dict[int, Event] = {}
     for atom in part.atoms:
         event = event_of(atom)
         if event.completed < time:
             kept.append(atom)
         elif event.invoked < time and event.number != FINAL:
-            open_ = dataclasses.replace(event, completed=NEVER)
+            open_ = opened.setdefault(event.number, dataclasses.replace(event, completed=NEVER))
             if not isinstance(atom, Access):
                 kept.append(open_)
             elif atom.writes:
@@ -131,6 +135,9 @@ class RegisterPart:
 
     def is_read(self, atom: Access) -> bool:
         return not atom.writes
+
+    def last_look(self, atoms: Iterable[Access]) -> float:
+        return max((access.event.invoked for access in atoms if not access.writes), default=0)
 
     def units(self) -> Iterator[list[Access]]:
         """Whole keys, all writes and reads of a value, and single reads: nothing else needs any of these."""
@@ -191,6 +198,9 @@ class LogPart:
     def is_read(self, atom: Event) -> bool:
         return atom.called is None or isinstance(atom.called.operation, Read)
 
+    def last_look(self, atoms: Iterable[Event]) -> float:
+        return max((event.invoked for event in atoms if self.is_read(event)), default=0)
+
     def units(self) -> Iterator[list[Event]]:
         return ([event] for event in self.atoms if self.is_read(event))
 
@@ -221,6 +231,9 @@ class ModelPart:
 
     def is_read(self, atom: Event) -> bool:
         return self.modelled.changed_nothing(atom)
+
+    def last_look(self, atoms: Iterable[Event]) -> float:
+        return NEVER  # every answer may tell
 
     def units(self) -> Iterator[list[Event]]:
         return ([event] for event in self.atoms if self.is_read(event))

@@ -5,7 +5,8 @@ answered. A configuration - what is placed, and the state - is never entered twi
 an order:
 
 - A read that fits is placed at once: it changes nothing, and what follows does not need it later.
-- Equal operations that were not answered are interchangeable: the oldest goes first.
+- Equal operations that were not answered are interchangeable: the oldest goes first. Of equal answered ones that may
+  be next, the one that was answered first goes first.
 - Such an operation is not placed where it changes nothing, and the search ends when all answered ones are placed.
 
 What is placed is the first answered operation that is not, a mask of those behind it, and for each group of equal
@@ -178,8 +179,16 @@ class Search:
         meter.entries += 1
         choices = [-1 - number for number in range(len(self._groups)) if self._may_come(number, used, limit)]
         changing = [choice for choice in next_ones if kinds[choice] not in pure]
-        changing.sort(key=lambda choice: self._answered[choice].completed, reverse=True)
+        changing = self._first_of_equals(changing)
         self._stack.append(_Frame(base, mask, state, used, choices + changing, len(self.order)))
+
+    def _first_of_equals(self, choices: list[int]) -> list[int]:
+        """Of equal operations that may be next, the one that was answered first; the choices that come first last."""
+        choices.sort(key=lambda choice: self._answered[choice].completed)
+        first: dict[int, int] = {}
+        for choice in choices:
+            first.setdefault(self._kinds[choice], choice)
+        return list(first.values())[::-1]
 
     def _candidates(self, base: int, mask: int) -> tuple[list[int], float]:
         """The answered operations that may be next, and the moment before which what is next must have been called."""

@@ -49,9 +49,12 @@ class Judge:
         return self.decided(part).legal is False
 
 
-def shrink(part: Part, judge: Judge) -> Part:
-    """A part of `part` that is wrong too, and where nothing more can be left out as far as the judge came."""
-    part = _cut(part, judge)
+def shrink(part: Part, judge: Judge, *, cut: bool = True) -> Part:
+    """A part of `part` that is wrong too, and where nothing more can be left out as far as the judge came.
+
+    With `cut` what came after the first sign of it is left out first.
+    """
+    part = _cut(part, judge) if cut else part
     while not judge.over:
         smaller = _without_units(part, judge)
         if len(smaller.atoms) == len(part.atoms):
@@ -107,18 +110,21 @@ _CANDIDATES = 12
 
 
 def vanished(whole: Part, events: Sequence[Event], judge: Judge) -> bool:
-    """Whether there is an acknowledged one of `events` that nobody ever saw: without it `whole` is sound, but for
-    contradictions that have nothing to do with it."""
-    numbers = {event.number for event in events if event.called is not None and event.answered}
+    """Whether there is an acknowledged one of `events` of which another one, called later, shows nothing, and nor does
+    anything else: without it `whole` is sound, but for others that have vanished."""
+    numbers = {event.number for event in events}
+    involved = [atom for atom in whole.atoms if event_of(atom).number in numbers]
+    last = whole.last_look(involved)
     changing: dict[int, list[Any]] = {}
-    for atom in whole.atoms:
-        number = event_of(atom).number
-        if number in numbers and not whole.is_read(atom):
-            changing.setdefault(number, []).append(atom)
+    for atom in involved:
+        if event_of(atom).completed < last and not whole.is_read(atom):
+            changing.setdefault(event_of(atom).number, []).append(atom)
     return any(_is_gone(whole, own, judge) for own in list(changing.values())[:_CANDIDATES])
 
 
 def _is_gone(whole: Part, own: list[Any], judge: Judge) -> bool:
+    """Whether nothing needs `own`; what contradicts itself with and without it, and has another one that may have
+    vanished, is none of its business."""
     rest = _without(whole, [own])
     for _ in range(_ROUNDS):
         found = judge.decided(rest)
@@ -129,7 +135,8 @@ def _is_gone(whole: Part, own: list[Any], judge: Judge) -> bool:
             small = rest.of(atom for atom in rest.atoms if event_of(atom).number in numbers)
         else:
             small = shrink(rest, judge)
-        if not judge.wrong(whole.of([*own, *small.atoms])):
+        others = any(event_of(atom).answered and not whole.is_read(atom) for atom in small.atoms)
+        if not others or not judge.wrong(whole.of([*own, *small.atoms])):
             return False  # without it something is wrong that was right with it
         numbers = {event_of(atom).number for atom in small.atoms if whole.is_read(atom)}
         if not numbers:
