@@ -112,7 +112,7 @@ class _Check:
 
     def _unknown(self, parts: Sequence[Part]) -> Checked:
         spent = {
-            "steps": f"{self._budget.steps:,} steps",
+            "steps": f"{self._budget.steps:,} step{'s' * (self._budget.steps != 1)}",
             "seconds": f"{self._budget.seconds:g} seconds",
             "entries": f"{self._budget.entries:,} entries of its memory",
         }[self._meter.spent]

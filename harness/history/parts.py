@@ -65,9 +65,9 @@ def parts_of(history: History, model: Any) -> list[Part]:
         return [RegisterPart(registers) for registers in key_value_registers(history)]
     if model == DOCUMENT:
         return [RegisterPart(registers) for registers in document_registers(history)]
-    modelled = Modelled(history, model)
     if model == LOG:
-        return [LogPart(logs.log_events(history), history.final, modelled)]
+        return [LogPart(logs.log_events(history), history.final, history)]
+    modelled = Modelled(history, model)
     return [ModelPart(modelled.events, modelled)]
 
 
@@ -176,7 +176,7 @@ class LogPart:
 
     atoms: Sequence[Event]
     final: Any
-    modelled: Modelled
+    history: History
 
     @property
     def name(self) -> str:
@@ -190,7 +190,7 @@ class LogPart:
         return logs.decide(self.atoms, self.final)
 
     def problem(self) -> Problem:
-        return self.modelled.problem(self.atoms)
+        return Modelled(self.history, LOG).problem(self.atoms)
 
     def of(self, atoms: Iterable[Event]) -> LogPart:
         return dataclasses.replace(self, atoms=tuple(atoms))

@@ -19,7 +19,7 @@ from harness.history.values import Placed
 from tests.unit.history.brute import MODELS, explained, generated, in_time, linearizable, tiny
 
 #: Of so many tiny histories one is tried (strides that no number of choices divides): all of them take minutes.
-_STRIDE = {"KEY_VALUE": 5, "DOCUMENT": 1, "LOG": 29, "counter": 11}
+_STRIDE = {"KEY_VALUE": 5, "DOCUMENT": 1, "LOG": 61, "counter": 23}
 
 
 def by_search(history: History, name: str) -> bool:
@@ -50,7 +50,7 @@ def test_all_deciders_agree_on_tiny_histories(name: str) -> None:
         assert by_search(history, name) is truth, history
         assert quick in (None, truth), history
         counts[truth, quick] += 1
-    assert counts[True, None] + counts[True, True] > 100 and counts[False, None] + counts[False, False] > 100
+    assert counts[True, None] + counts[True, True] > 50 and counts[False, None] + counts[False, False] > 50
     if name != "counter":
         assert counts[True, True] > counts[True, None] and counts[False, False] > counts[False, None]
 
