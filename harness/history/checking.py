@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.errors import UsageError
 from harness.core.history import History
 from harness.core.verdict import Verdict
 from harness.history.events import FINAL, Event, moments
@@ -30,9 +31,21 @@ def check(
     """Whether there is one order of the operations of `history`, within the times of their calls and answers, in which
     `model` gives all the answers that were given (linearizability, Herlihy and Wing 1990).
 
-    Raises `UsageError` for an operation that the model does not know.
+    Raises `UsageError` for an operation that the model does not know, and for two operations with one number.
     """
-    return _Check(history, budget or Budget(), clock).run(parts_of(history, model))
+    _require_numbers(history)
+    try:
+        return _Check(history, budget or Budget(), clock).run(parts_of(history, model))
+    except RecursionError:
+        raise UsageError("a value of the history is nested too deeply to be compared.") from None
+
+
+def _require_numbers(history: History) -> None:
+    seen: set[int] = set()
+    for called in history:
+        if called.number < 0 or called.number in seen:
+            raise UsageError(f"the number {called.number} can't be that of an operation, or not of two: count from 0.")
+        seen.add(called.number)
 
 
 class _Check:

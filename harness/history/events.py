@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.core.history import Called, History, Outcome
 from harness.core.operations import READS, Compact, Sync
@@ -68,8 +67,3 @@ def moments(order: Sequence[Event]) -> list[tuple[Event, int]]:
     """For a legal order, a moment for each operation, within its interval, so that the moments never decrease."""
     latest = itertools.accumulate((event.invoked for event in order), max)
     return list(zip(order, latest, strict=True))
-
-
-def operation_of(event: Event) -> Any:
-    """The operation; `None` for the snapshot."""
-    return None if event.called is None else event.called.operation

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.history import History
-from harness.core.operations import Append, AppendMany, Read
+from harness.core.operations import Append, AppendMany, Read, describe
 from harness.history.decided import OPEN, Decided
 from harness.history.events import NEVER, Event, final_event, operations_of
 from harness.history.interning import canonical
@@ -153,15 +153,15 @@ def _sorted_out(events: Sequence[Event], final: Any) -> tuple[list[Appended], li
         match None if event.called is None else event.called.operation:
             case Append(record):
                 puts.append(_put(event, (record,)))
-            case AppendMany(records):
-                puts.append(_put(event, tuple(records)))
+            case AppendMany(tuple(records)):
+                puts.append(_put(event, records))
             case Read(start):
                 assert event.called is not None
                 seen.append(_seen(event, start, event.called.answer))
             case None:
                 seen.append(_seen(event, 0, final))
             case other:
-                raise UsageError(f"{type(other).__name__} is no operation of LOG: name the model it is of.")
+                raise UsageError(f"{describe(other)} is no operation of LOG: name the model it is of.")
     return puts, seen
 
 

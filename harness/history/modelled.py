@@ -61,7 +61,7 @@ def _log_answer(called: Called) -> Any:
             return called.answer if type(called.answer) is int else _ANY
         case Read():
             return called.answer
-    raise UsageError(f"{type(called.operation).__name__} is no operation of LOG: name the model it is of.")
+    raise UsageError(f"{describe(called.operation)} is no operation of LOG: name the model it is of.")
 
 
 def _own_answers(history: History, model: Any) -> Callable[[Called], Any]:
@@ -135,9 +135,16 @@ class _Moves:
     def _move(self, state: int, kind: int) -> int:
         before = self._states.values[state]
         if self.is_final(kind):  # what a snapshot is compared by is the model's own
-            return state if self._model.equal(self._final, before) else NO
+            return state if self._equal(before) else NO
         operation, given = self._kinds.values[kind]
         after, answer = _step(self._model, before, operation)
         if given is not _ANY and not same_json(given, answer):
             return NO
         return self._states.number(after)
+
+    def _equal(self, state: Any) -> bool:
+        try:
+            return bool(self._model.equal(self._final, state))
+        except Exception as error:
+            shown = f"{type(error).__name__}: {error}"
+            raise UsageError(f"the model can't compare {describe(self._final)}: {shown}.") from error

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from harness.core.errors import UsageError
 from harness.core.history import History
-from harness.core.operations import Delete, Get, Load, Put, PutMany, Save
+from harness.core.operations import Delete, Get, Load, Put, PutMany, Save, describe
 from harness.history.events import Event, final_event, operations_of
 from harness.history.interning import Interned
 from harness.history.search import NO, Problem
@@ -79,15 +79,19 @@ def _values() -> Interned:
 def _key_accesses(event: Event, values: Interned) -> Iterable[Access]:
     assert event.called is not None
     match event.called.operation:
-        case Put(key, value):
+        case Put(str(key), value):
             return (Access(event, key, values.number(value), True),)
-        case Get(key):
+        case Get(str(key)):
             return (Access(event, key, values.number(event.called.answer), False),)
-        case Delete(key):
+        case Delete(str(key)):
             return (Access(event, key, ABSENT, True),)
-        case PutMany(items):
+        case PutMany(tuple(items)) if all(_is_pair(item) for item in items):
             return [Access(event, key, values.number(value), True) for key, value in dict(items).items()]
-    raise UsageError(f"{type(event.called.operation).__name__} is no operation of KEY_VALUE: name the model it is of.")
+    raise UsageError(f"{describe(event.called.operation)} is no operation of KEY_VALUE: name the model it is of.")
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
 def _document_access(event: Event, values: Interned) -> Access:
@@ -97,7 +101,7 @@ def _document_access(event: Event, values: Interned) -> Access:
             return Access(event, DOCUMENT_KEY, values.number(document), True)
         case Load():
             return Access(event, DOCUMENT_KEY, values.number(event.called.answer), False)
-    raise UsageError(f"{type(event.called.operation).__name__} is no operation of DOCUMENT: name the model it is of.")
+    raise UsageError(f"{describe(event.called.operation)} is no operation of DOCUMENT: name the model it is of.")
 
 
 def _final_accesses(history: History, keys: set[str], values: Interned) -> list[Access]:

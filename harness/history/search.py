@@ -142,7 +142,8 @@ class Search:
 
     def _take(self, frame: _Frame, choice: int, meter: Meter) -> None:
         """Place one more operation, and enter the configuration behind it."""
-        meter.take()
+        if not meter.take():
+            return
         moves = self.problem.moves
         if choice >= 0:
             state = moves(frame.state, self._kinds[choice])
@@ -159,7 +160,7 @@ class Search:
     def _enter(self, base: int, mask: int, state: int, used: int, meter: Meter) -> None:
         """Place the reads that fit; if the configuration is new, note what may come next."""
         kinds, pure, moves = self._kinds, self.problem.pure, self.problem.moves
-        while True:
+        while meter.take():
             next_ones, limit = self._candidates(base, mask)
             fitting = [choice for choice in next_ones if kinds[choice] in pure and moves(state, kinds[choice]) != NO]
             if not fitting:
@@ -168,6 +169,8 @@ class Search:
                 self.order.append(self._answered[choice])
                 mask |= 1 << (choice - base)
             base, mask = _shifted(base, mask)
+        if meter.spent:
+            return
         if base == len(self._answered):
             self.legal = True
             self._stack.clear()

@@ -77,7 +77,7 @@ def _cut(part: Part, judge: Judge) -> Part:
 
 
 def _until(part: Part, time: float) -> Part:
-    return before(part, time + 0.5)  # times are whole numbers
+    return before(part, time + 1)  # times are whole numbers
 
 
 def _without_units(part: Part, judge: Judge) -> Part:

@@ -124,17 +124,20 @@ _CHOICES: dict[str, tuple[tuple[Any, tuple[Any, ...]], ...]] = {
 _OUTCOMES = ((Outcome.OK,) * 3, (Outcome.OK, Outcome.OK, Outcome.INFO), (Outcome.INFO, Outcome.OK, Outcome.OK))
 
 
-def tiny(name: str) -> Iterator[History]:
-    """Every history of three operations of two clients: all interleavings, all answers, one of them or none missing."""
+def tiny(name: str, stride: int = 1) -> Iterator[History]:
+    """Histories of three operations of two clients: all interleavings, all answers, one of them or none missing.
+
+    Of so many as `stride` says, one.
+    """
     steps = [(operation, answer) for operation, answers in _CHOICES[name] for answer in answers]
-    for chosen in itertools.product(steps, repeat=3):
-        for times, outcomes in itertools.product(interleavings(), _OUTCOMES):
-            yield History(
-                tuple(
-                    Called(number, number // 2, operation, *times[number], outcomes[number], answer)
-                    for number, (operation, answer) in enumerate(chosen)
-                )
+    every = itertools.product(itertools.product(steps, repeat=3), tuple(interleavings()), _OUTCOMES)
+    for chosen, times, outcomes in itertools.islice(every, 0, None, stride):
+        yield History(
+            tuple(
+                Called(number, number // 2, operation, *times[number], outcomes[number], answer)
+                for number, (operation, answer) in enumerate(chosen)
             )
+        )
 
 
 @dataclass

@@ -234,8 +234,58 @@ def test_an_operation_that_a_model_does_not_know_is_told() -> None:
             check(history((1, operation, 0, 1)), model)
     with pytest.raises(UsageError, match="no operation of LOG"):
         check(history((1, Get("k"), 0, None), (1, Put("k", "v"), 0, None)), LOG)
+    for model, operation in (
+        (KEY_VALUE, Put(["k"], "v")),  # type: ignore[arg-type]
+        (KEY_VALUE, PutMany((("a",),))),  # type: ignore[arg-type]
+        (KEY_VALUE, PutMany(5)),  # type: ignore[arg-type]
+        (LOG, AppendMany(5)),  # type: ignore[arg-type]
+        (LOG, Read("x")),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UsageError, match=type(operation).__name__):
+            check(history((1, operation, 0, 1, [])), model)
     with pytest.raises(UsageError, match="the snapshot is list"):
         check(history(final=[], has_final=True), KEY_VALUE)
+
+
+def test_what_a_model_can_not_compare_is_told() -> None:
+    class Strict(Counter):
+        def equal(self, recovered: Any, state: int) -> bool:
+            return bool(recovered["sum"] == state)
+
+    with pytest.raises(UsageError, match="the model can't compare 7: TypeError"):
+        check(history(final=7, has_final=True), Strict())
+
+
+def test_values_that_are_nested_too_deeply_are_told() -> None:
+    deep: Any = None
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(UsageError, match="nested too deeply"):
+        check(history((1, Load(), 0, 1, deep)), DOCUMENT)
+    while deep is not None:  # an interpreter would take it apart by recursion
+        deep = deep[0]
+
+
+@pytest.mark.parametrize("numbers", [(0, 0), (-1, 0)])
+def test_every_operation_has_a_number_of_its_own(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="count from 0"):
+        check(history_of(Called(number, 1, Get("k"), 0, 1, OK) for number in numbers), KEY_VALUE)
+
+
+def test_times_may_be_those_of_a_wall_clock() -> None:
+    """Nanoseconds that a float can't tell apart."""
+    now = 1_790_000_000_000_000_001
+    rows = [(1, Add(1), now, now + 1, 1), (2, Look(), now + 2, now + 3, 0), (2, Add(1), now + 4, now + 5, 2)]
+    result = check(history(*rows), Counter())
+    assert sorted(found(result)[1]) == [0, 1] and "(2-3 ns) returned 0" in sentence(result)
+
+
+def test_one_long_operation_beside_many_reads_keeps_to_its_budget() -> None:
+    """Reads that fit are placed without a choice, but not for nothing."""
+    rows: list[tuple[Any, ...]] = [(1, Put("k", "a"), 0, 9_999), (2, Delete("k"), 0, 1)]
+    rows += [(3, Get("k"), 10 + 2 * turn, 11 + 2 * turn, None) for turn in range(500)]
+    assert check(history(*rows), KEY_VALUE, Budget(steps=100)).verdict is Verdict.UNKNOWN
+    assert check(history(*rows), KEY_VALUE).verdict is Verdict.PASS
 
 
 # --- budgets --------------------------------------------------------------------------------------
@@ -407,6 +457,7 @@ def test_a_broken_log_is_told(rows: Any, final: Any, kind: str, numbers: list[in
     ("rows", "final"),
     [
         pytest.param([(1, Append("a"), 0, 9, 1), (2, Append("b"), 0, 9, 0)], ["b", "a"], id="concurrent"),
+        pytest.param([(1, AppendMany(()), 0, 1, 0), (1, AppendMany(()), 2, 3), (2, Append("b"), 0, 9, 0)], None),
         pytest.param([(1, Append("a"), 0, None), (2, Append("b"), 1, 2, 1)], None, id="unanswered-fills-a-hole"),
         pytest.param([(1, Append("a"), 0, None), (2, Append("b"), 1, 2, 0)], ["b"], id="unanswered-never-happened"),
         pytest.param([(1, Append("a"), 0, None), (2, Append("b"), 1, 2, 0)], ["b", "a"], id="unanswered-happened-late"),

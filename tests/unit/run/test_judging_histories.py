@@ -103,7 +103,7 @@ def test_a_model_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ("own.py:Demanding", "can't be constructed without arguments"),
         ("KEYVALUE", "'KEYVALUE' does not name a model: write package.module:Class or path/to/file.py:Class."),
         (None, "is a history of 'mine': say --model path/to/file.py:object."),
-        ("LOG", "Put is no operation of LOG: name the model it is of."),
+        ("LOG", "Put('k', 'a') is no operation of LOG: name the model it is of."),
     ],
 )
 def test_a_wrong_model_is_told(
