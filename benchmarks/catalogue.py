@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import detection, enumeration, faults, growth, judged, kills, memory, peers, power, recording
+from benchmarks import detection, enumeration, faults, growth, histories, judged, kills, memory, peers, power, recording
 from benchmarks.table import Table
 
 
@@ -73,6 +73,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         "how often a slower version is found, and an equal one flagged",
         lambda: power.run(power.FULL),
         lambda: power.run(power.QUICK),
+    ),
+    "histories": Benchmark(
+        "how fast histories of concurrent clients are judged",
+        lambda: histories.run(histories.FULL),
+        lambda: histories.run(histories.QUICK),
     ),
     "detection": Benchmark(
         "how long a certification takes",

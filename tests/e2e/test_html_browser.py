@@ -17,6 +17,8 @@ import pytest
 from harness.report import render_html
 from harness.report.pace import render_pace
 from tests.golden.sample import SAMPLES, long_timeline
+from tests.golden.test_histories import SAMPLES as HISTORIES
+from tests.golden.test_histories import page_of
 from tests.golden.test_pace import SAMPLES as PACES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -104,13 +106,15 @@ def _visit(page: Any, directory: Path, name: str) -> None:
     file = directory / "page.html"
     if name in PACES:
         text = render_pace(PACES[name])
+    elif name.startswith("history-"):
+        text = page_of(HISTORIES[name.removeprefix("history-")]())
     else:
         text = render_html(long_timeline(300, 120) if name == "long" else SAMPLES[name]())
     file.write_text(text, encoding="utf-8")
     page.goto(file.as_uri())
 
 
-@pytest.mark.parametrize("name", [*SAMPLES, "long", *PACES])
+@pytest.mark.parametrize("name", [*SAMPLES, "long", *PACES, "history-lost", "history-long", "history-hostile"])
 def test_nothing_overflows(page: Any, tmp_path: Path, name: str) -> None:
     """At no width, with every detail open, does the page scroll sideways."""
     _visit(page, tmp_path, name)
@@ -196,7 +200,7 @@ def test_policy_blocks_scripts(browser: Any, tmp_path: Path) -> None:
     assert title != "ran"
 
 
-@pytest.mark.parametrize("name", ["failing", "slower"])
+@pytest.mark.parametrize("name", ["failing", "slower", "history-lost"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_is_sufficient(page: Any, tmp_path: Path, scheme: str, name: str) -> None:
     """Every text has the contrast of WCAG level AA, in light and in dark."""

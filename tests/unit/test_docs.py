@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMANDS = {"certify", "compare", "decide", "doctor", "endure", "list", "pace", "replay", "survey"}
+COMMANDS = {"certify", "check-history", "compare", "decide", "doctor", "endure", "list", "pace", "replay", "survey"}
 WORDS = ("fsync", "rename", "", "é\n\x00", "x" * 9000)
 
 
@@ -112,7 +112,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_commands_exist(document: Path) -> None:
     """Every `harness ...` that a console block or inline code shows is one of the commands."""
     text = "\n".join([*blocks(document, "console"), *re.findall(r"`([^`\n]+)`", document.read_text())])
-    shown = re.findall(r"(?:^|[ /])harness ([a-z]+)\b", text, re.MULTILINE)
+    shown = re.findall(r"(?:^|[ /])harness ([a-z-]+)\b", text, re.MULTILINE)
 
     assert set(shown) - {"import"} <= COMMANDS
 
