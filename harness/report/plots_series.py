@@ -415,9 +415,10 @@ def load_sentence(series: Mapping[str, Any]) -> str:
             "Closed loop: each operation began when the one before was answered. These are service times; "
             "what clients with a rate of their own would have waited is not in them."
         )
-    clients = series.get("clients", 1)
+    clients, callers = series.get("clients", 1), series.get("callers", 1)
+    shared = f", called by {callers} threads" if callers != 1 else ""
     return (
         f"Open loop: {number(series.get('rate_per_s'))} operations per second on average ({series.get('arrivals')}) "
-        f"from {clients} client{'s' if clients != 1 else ''}, due at times that were fixed before. "
+        f"from {clients} client{'s' if clients != 1 else ''}{shared}, due at times that were fixed before. "
         "Response counts from when an operation was due; it is wait and service together."
     )

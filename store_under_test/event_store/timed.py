@@ -2,7 +2,8 @@
 
 Adapters of their own, because on a slow disk some of these limits can't be decided, and a push should not wait for
 that: `harness certify store_under_test.event_store.timed:TimedAppends --scenario limits --profile exhaustive`, and the
-same with `TimedBatches`. The limits are floors: what the store is for asks no less.
+same with `TimedBatches`. The limits are floors: what the store is for asks no less. `EnduredAppends` is for
+`harness endure`, whose load has no beginning in which a log could be filled.
 
 One client calls them, one operation after another. How durable appends of many callers combine, and rates that do
 not wait, are measured by `python -m benchmarks appends` and `python -m benchmarks.sustained`.
@@ -82,6 +83,28 @@ class TimedBatches(EventStoreAdapter):
     def measured_operations(self, random: randomness.Random, count: int) -> list[Any]:
         """`count` batches; each repeats one text, so that a long load is small until it is written."""
         return [AppendMany((_text(random),) * BATCH_EVENTS) for _ in range(count)]
+
+
+class EnduredAppends(EventStoreAdapter):
+    """Appends and small batches, the same mixture at all times: for `harness endure`, also with several callers."""
+
+    name = "event-store-endured"
+    contract = _THREADS
+    limits = (
+        *(limit for limit in TimedAppends.limits if limit.metric.startswith("apply_")),
+        Limit("growth_bytes_per_operation", at_most=_GROWTH_PER_EVENT),
+        Limit("descriptors", at_most=8),
+    )
+
+    def open(self, directory: Path) -> EventStore:
+        return EventStore.open(directory)
+
+    def measured_operations(self, random: randomness.Random, count: int) -> list[Any]:
+        """Seven single appends, then a batch of four."""
+        return [
+            AppendMany(tuple(_text(random) for _ in range(4))) if number % 8 == 7 else Append(_text(random))
+            for number in range(count)
+        ]
 
 
 def _queried(store: EventStore, first: int) -> list[str]:

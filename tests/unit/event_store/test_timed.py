@@ -17,9 +17,9 @@ from harness.core.adapter import validate_adapter
 from harness.core.limits import declared_limits
 from store_under_test.event_store import timed
 from store_under_test.event_store.adapter import CONTRACT, EventStoreAdapter
-from store_under_test.event_store.timed import TimedAppends, TimedBatches
+from store_under_test.event_store.timed import EnduredAppends, TimedAppends, TimedBatches
 
-BOTH = [TimedAppends, TimedBatches]
+ALL: list[type[EventStoreAdapter]] = [TimedAppends, TimedBatches, EnduredAppends]
 
 
 def load(adapter: type[EventStoreAdapter], count: int, seed: int = 0) -> list[Any]:
@@ -27,7 +27,7 @@ def load(adapter: type[EventStoreAdapter], count: int, seed: int = 0) -> list[An
     return made
 
 
-@pytest.mark.parametrize("adapter", BOTH)
+@pytest.mark.parametrize("adapter", ALL)
 def test_its_limits_are_declared_as_the_harness_wants_them(adapter: type[EventStoreAdapter]) -> None:
     validate_adapter(adapter, "timed")
     limits = declared_limits(adapter, "timed")
@@ -38,7 +38,7 @@ def test_its_limits_are_declared_as_the_harness_wants_them(adapter: type[EventSt
     assert not declared_limits(EventStoreAdapter, "other")
 
 
-@pytest.mark.parametrize("adapter", BOTH)
+@pytest.mark.parametrize("adapter", ALL)
 def test_the_store_gives_what_the_model_says(
     adapter: type[EventStoreAdapter], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +75,7 @@ def test_queries_ask_for_a_thousand_of_ten_thousand_events_or_more() -> None:
 
 def test_a_load_is_as_long_as_was_asked_for_and_the_same_again() -> None:
     """Also where it ends while the log is being filled."""
-    for adapter in BOTH:
+    for adapter in ALL:
         assert len(load(adapter, 5)) == 5 and load(adapter, 5) == load(adapter, 5) != load(adapter, 5, seed=1)
 
 
