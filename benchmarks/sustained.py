@@ -98,12 +98,15 @@ class Source:
         self._stream = stream
         self._until_ns = until_ns
         self._lock = threading.Lock()
+        self.stopped = False
 
     def __iter__(self) -> Iterator[Arrival]:
         return self
 
     def __next__(self) -> Arrival:
         with self._lock:
+            if self.stopped:
+                raise StopIteration
             at_ns, events = pickle.load(self._stream)
         if at_ns >= self._until_ns:
             raise StopIteration
@@ -143,15 +146,17 @@ def run(directory: Path, load: Load) -> Sustained:
 
 
 def _watch(callers: Sequence[_Caller], found: Sustained, clock: RunClock, guard: threading.Lock) -> None:
-    """Take `SAMPLES` readings, evenly spread, until all callers have ended."""
+    """Take `SAMPLES` readings, evenly spread, until all callers have ended; fewer, if one has failed."""
     end_ns = found.load.seconds * 1e9
     for number in range(SAMPLES + 1):
         clock.sleep_until_ns(round(number * end_ns / SAMPLES))
+        if any(caller.error for caller in callers):
+            break
         with guard:
             found.hold(clock.now_ns())
     for caller in callers:
         caller.join()
-    found.window.lasted_ns = max(found.window.lasted_ns, found.at_ns[-1])
+    found.window.lasted_ns = max(found.window.lasted_ns, *found.at_ns, 1)
 
 
 class _Caller(threading.Thread):
@@ -171,6 +176,7 @@ class _Caller(threading.Thread):
             run_open_loop(self._source, self._append, self._clock, self._note, round(self._load.seconds * 1e9))
         except Exception as error:
             self.error = error
+            self._source.stopped = True
         with self._guard:
             self._found.window.generator_cpu_ns += time.thread_time_ns() - began_ns
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness import UsageError
+from harness import Unsupported, UsageError
 from harness.measure.arrivals import Schedule
 from harness.measure.windows import Window
 from harness.run.enduring import MOST_CALLERS, EndureOptions, endure
@@ -57,14 +57,14 @@ def job(root: Path, callers: int = 3, **changed: Any) -> EndureJob:
     return EndureJob(root=str(root), fingerprint="f", callers=callers, **made)
 
 
-def part(adapter: Any, asked: EndureJob) -> Endured:
-    """One part of a run, whose operations take a millisecond."""
+def part(adapter: Any, asked: EndureJob, service_ns: int = MS) -> Endured:
+    """One part of a run, whose operations take `service_ns`, of all callers together."""
     time, place = SharedClock(), Place(Path(asked.root))
     place.store.mkdir(parents=True, exist_ok=True)
 
     class Taking(adapter):  # type: ignore[misc]
         def do(self, store: Path, operation: Any) -> None:
-            time.work(MS)
+            time.work(service_ns)
             super().do(store, operation)
 
     Taking.applied = adapter.applied
@@ -101,6 +101,16 @@ def test_a_sound_store_keeps_what_all_callers_were_told(adapter: Any, callers: i
     assert counted(written) == 120 and ended.operations == sum(window.operations for window in written) > 0
     assert [window.from_ns for window in written[1:]] == [window.to_ns for window in written[:-1]]
     assert written[-1].to_ns == 6 * SECOND
+
+
+def test_what_was_due_and_never_begun_counts_with_its_waiting(tmp_path: Path) -> None:
+    """Twice as much is due as the store can do: the rest is told, and how long it had waited."""
+    ended = part(stores.SharedLog, job(tmp_path), service_ns=100 * MS)
+    written = windows(tmp_path)
+
+    assert ended.wrong == "" and counted(written) == 120
+    assert sum(window.unstarted for window in written) >= 50
+    assert written[-1].response.max_ms >= 1_000
 
 
 def test_an_append_that_two_callers_lose_is_told(tmp_path: Path) -> None:
@@ -180,7 +190,7 @@ def test_operations_that_a_store_cannot_take_leave_the_run(tmp_path: Path) -> No
     class Choosy(stores.SharedLog):
         def do(self, store: Path, operation: Any) -> None:
             if int(operation.record[-1]) % 2:
-                raise stores.Unsupported("odd")
+                raise Unsupported("odd")
             super().do(store, operation)
 
     ended = part(Choosy, job(tmp_path))
