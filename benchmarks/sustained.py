@@ -28,6 +28,7 @@ from typing import IO, Any
 
 import psutil
 
+from benchmarks.measuring import ratio
 from benchmarks.sustained_load import Due
 from benchmarks.table import Column, Table, as_text
 from harness.measure.arrivals import Arrival
@@ -66,6 +67,7 @@ class Sustained:
     held: list[Held] = field(default_factory=list)
     at_ns: list[int] = field(default_factory=list)
     aggregates: int = 0
+    processor_s: float = 0.0
 
     def note(self, sample: Sample) -> None:
         """Count a batch. Not for several threads at once."""
@@ -133,11 +135,12 @@ def run(directory: Path, load: Load) -> Sustained:
     """Append the load to a new log in `directory`."""
     found, guard = Sustained(load), threading.Lock()
     with EventStore.open(directory) as store, _source(load) as source:
-        clock = RunClock(RealClock())
+        clock, used_s = RunClock(RealClock()), time.process_time()
         callers = [_Caller(store, source, clock, load, found, guard) for _ in range(load.callers)]
         for caller in callers:
             caller.start()
         _watch(callers, found, clock, guard)
+        found.processor_s = time.process_time() - used_s
         found.aggregates = len(store.views.state.versions)
     errors = [caller.error for caller in callers if caller.error is not None]
     if errors:
@@ -236,6 +239,7 @@ def _reached(found: Sustained) -> Table:
     rows: list[tuple[object, ...]] = [
         ("events per second, whole run", found.load.rate, found.load.batch * window.throughput_per_s),
         (f"events per second, slowest {PARTS}th part", None, min(rates, default=math.nan)),
+        ("processor time for an event, us", None, ratio(1e6 * found.processor_s, found.load.batch * window.operations)),
         ("batches due and never begun", None, window.unstarted),
         ("memory at the end, MiB", None, found.held[-1].resident_bytes / 2**20),
         ("memory gained for an event, bytes", None, grown and grown.estimate / found.load.batch),
