@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,7 +61,8 @@ class _Ticket:
 class Combined:
     """Commits all that waits in one go: who gets the lock writes for those that came before."""
 
-    def __init__(self) -> None:
+    def __init__(self, commit: Callable[[Sequence[str]], None]) -> None:
+        self._commit = commit
         self._guard, self._lock = threading.Lock(), threading.Lock()
         self._waiting: list[_Ticket] = []
 
@@ -74,12 +75,9 @@ class Combined:
                 return
             with self._guard:
                 batch, self._waiting = self._waiting, []
-            self.commit([item.record for item in batch])
+            self._commit([item.record for item in batch])
             for item in batch:
                 item.done = True
-
-    def commit(self, records: Sequence[str]) -> None:
-        raise NotImplementedError
 
 
 class Bare(Combined):
@@ -88,7 +86,7 @@ class Bare(Combined):
     name = "write + fdatasync"
 
     def __init__(self, directory: Path) -> None:
-        super().__init__()
+        super().__init__(self.commit)
         self._descriptor = os.open(directory / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
 
     def commit(self, records: Sequence[str]) -> None:
@@ -105,7 +103,7 @@ class Sqlite(Combined):
     name = "SQLite (WAL, FULL)"
 
     def __init__(self, directory: Path) -> None:
-        super().__init__()
+        super().__init__(self.commit)
         self.connection = sqlite3.connect(directory / "log.db", isolation_level=None, check_same_thread=False)
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=FULL")
@@ -128,7 +126,7 @@ class Lmdb(Combined):
     name = "LMDB"
 
     def __init__(self, directory: Path) -> None:
-        super().__init__()
+        super().__init__(self.commit)
         self._environment: Any = importlib.import_module("lmdb").open(str(directory / "lmdb"), map_size=LMDB_BYTES)
         self._count = 0
 

@@ -186,6 +186,7 @@ def _endure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", required=True, metavar="D", help="like 90s, 10m, 72h")
     parser.add_argument("--rate", type=float, required=True, metavar="R", help="operations per second")
     parser.add_argument("--clients", type=int, default=1, metavar="N", help="that the operations come from")
+    parser.add_argument("--callers", type=int, default=1, metavar="N", help="threads that share the store; default: 1")
     parser.add_argument("--arrivals", default="poisson", metavar="KIND", help=f"{', '.join(KINDS)}; default: poisson")
     parser.add_argument(
         "--closed-loop", action="store_true", help="one operation after another: service times, no latencies"
@@ -316,6 +317,7 @@ def _endure(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         closed_loop=arguments.closed_loop,
         time_limit_s=arguments.time_limit,
+        callers=arguments.callers,
     )
     require_writable(arguments.reports)
     certificate = endure(arguments.adapter, options)

@@ -25,6 +25,8 @@ from harness.measure.windows import Held, Window, total
 
 MOST_SYNCS = 16
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
+#: Of which distributions the whole curve is kept, for a plot.
+CURVES = ("response", "service", "bare_sync")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def series(windows: Sequence[Window], held: Sequence[Held], *, open_loop: bool) 
         "points": [point(window) for window in windows],
         "percentiles": {name: table(latencies) for name, latencies in distributions.items() if latencies.count},
         "counts": {name: latencies.count for name, latencies in distributions.items() if latencies.count},
+        "curves": {name: distributions[name].curve() for name in CURVES if distributions[name].count},
         "unstarted": whole.unstarted,
         "unsupported": whole.unsupported,
         "failed": whole.failed,

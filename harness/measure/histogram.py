@@ -6,7 +6,7 @@ This module and `latencies`, whose histograms are filled one by one over a long 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 #: From a nanosecond to an hour.
@@ -56,14 +56,19 @@ class Histogram:
         return int(self._histogram.get_target_count_at_percentile(percentile))
 
     def curve(self) -> list[list[float]]:
-        """Points [percentile, ms] for a plot, evenly spread over the logarithm of `1 / (1 - q)`.
+        """Points [percentile, ms] for a plot."""
+        return curve(self.count, lambda percentile: self.at(percentile) / 1e6)
 
-        From a quarter of all on, because the fastest of all would only stretch the scale, up to the largest.
-        """
-        points: list[list[float]] = []
-        step = 1
-        while (outside := 10 ** (-step / _POINTS_FOR_A_DECADE)) * self.count >= 1:
-            percentile = 100 * (1 - outside)
-            points.append([round(percentile, 6), self.at(percentile) / 1e6])
-            step += 1
-        return [*points, [100.0, self.at(100.0) / 1e6]] if points else []
+
+def curve(count: int, at_ms: Callable[[float], float]) -> list[list[float]]:
+    """Points [percentile, ms] for a plot of `count` samples, evenly spread over the logarithm of `1 / (1 - q)`.
+
+    From a quarter of all on, because the fastest of all would only stretch the scale, up to the largest.
+    """
+    points: list[list[float]] = []
+    step = 1
+    while (outside := 10 ** (-step / _POINTS_FOR_A_DECADE)) * count >= 1:
+        percentile = 100 * (1 - outside)
+        points.append([round(percentile, 6), at_ms(percentile)])
+        step += 1
+    return [*points, [100.0, at_ms(100.0)]] if points else []

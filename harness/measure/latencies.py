@@ -11,7 +11,7 @@ import importlib
 from typing import Any, Self
 
 from harness.core.errors import UsageError
-from harness.measure.histogram import missing
+from harness.measure.histogram import curve, missing
 
 LOWEST_NS = 1_000
 HIGHEST_NS = 3_600 * 1_000_000_000
@@ -56,6 +56,10 @@ class Latencies:
     @property
     def max_ms(self) -> float:
         return self.max_ns / 1e6
+
+    def curve(self) -> list[list[float]]:
+        """Points [percentile, ms] for a plot, as far as there are samples."""
+        return curve(self.count, lambda percentile: round(self._at_ns(percentile) / 1e6, 4))
 
     def clear(self) -> None:
         """Forget all samples, and keep the memory: a histogram that is let go stays until a collection of cycles."""

@@ -136,7 +136,7 @@ def run_open_loop(
         if clock.now_ns() >= until_ns:
             note(Sample(arrival.at_ns, until_ns, until_ns, until_ns, started=False))
             continue
-        sample = _performed(arrival, arrival.at_ns, free_ns, perform, clock)
+        sample = performed(arrival, arrival.at_ns, free_ns, perform, clock)
         free_ns = sample.ended_ns
         note(sample)
 
@@ -149,14 +149,15 @@ def run_closed_loop(
     for arrival in arrivals:
         if clock.now_ns() >= until_ns:
             return
-        sample = _performed(arrival, None, free_ns, perform, clock)
+        sample = performed(arrival, None, free_ns, perform, clock)
         free_ns = sample.ended_ns
         note(sample)
 
 
-def _performed(
+def performed(
     arrival: Arrival, intended_ns: int | None, free_ns: int, perform: Perform, clock: RunClock
 ) -> Sample:
+    """Perform one operation that is due at `intended_ns`, or, where that is `None`, whenever one is free."""
     cpu_ns = clock.cpu_ns()
     started_ns = clock.now_ns()
     perform(arrival)

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.core.adapter import supported_operations
 from harness.core.errors import UsageError
+from harness.measure.lanes import marked
 
 #: Operations are made in blocks of this many, each from the seed and its number.
 BLOCK = 64
@@ -15,12 +16,13 @@ BLOCK = 64
 
 class Stream:
     """The operations that `adapter`, an object, gives (`measured_operations(random, count)`), else its model's
-    examples.
+    examples. Those of a `caller` have keys or records of their own, see `harness.measure.lanes`.
     """
 
-    def __init__(self, adapter: Any, seed: int) -> None:
+    def __init__(self, adapter: Any, seed: int, caller: int | None = None) -> None:
         self._adapter = adapter
-        self._seed = seed
+        self._seed = f"{seed}" if caller is None else f"{seed} caller {caller}"
+        self._caller = caller
         self._supported = supported_operations(adapter)
         self._number = -1
         self._block: Sequence[Any] = ()
@@ -34,7 +36,8 @@ class Stream:
         if not self.holds(index):
             self._block = self._made(index // BLOCK)
             self._number = index // BLOCK
-        return self._block[index % BLOCK]
+        operation = self._block[index % BLOCK]
+        return operation if self._caller is None else marked(operation, self._caller)
 
     def before(self, end: int, left_out: Sequence[int] = ()) -> Iterator[Any]:
         """Those before `end` in order, without those whose numbers are in `left_out` (ascending)."""

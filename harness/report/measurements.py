@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.core.limits import amount
 from harness.core.verdict import Verdict
-from harness.report.plots import NARROW, WIDE, Bound, Curve, PercentilePlot, percentile_plot
+from harness.report import plots
+from harness.report.plots import Bound, Curve, PercentilePlot
 from harness.report.text import count, listed
 from harness.report.words import VERDICTS
 
@@ -121,8 +122,7 @@ def percentile_plots(measurements: Mapping[str, Any]) -> tuple[PercentilePlot, .
         for row in measurements.get("limits", ())
         if row["quantile"] is not None and row["measured"] is not None
     ]
-    drawn = (percentile_plot(curves, bounds, frame) for frame in (WIDE, NARROW))
-    return tuple(plot for plot in drawn if plot is not None)
+    return plots.percentile_plots(curves, bounds)
 
 
 def _bound_text(row: Mapping[str, Any]) -> str:

@@ -138,6 +138,12 @@ def percentile_plot(curves: Sequence[Curve], bounds: Sequence[Bound], frame: Fra
     )
 
 
+def percentile_plots(curves: Sequence[Curve], bounds: Sequence[Bound]) -> tuple[PercentilePlot, ...]:
+    """The plot for a wide page and for a narrow one; none where there is nothing to draw."""
+    drawn = (percentile_plot(curves, bounds, frame) for frame in (WIDE, NARROW))
+    return tuple(plot for plot in drawn if plot is not None)
+
+
 def _scales(curves: Sequence[Curve], bounds: Sequence[Bound], frame: Frame) -> _Scales:
     known = [p for curve in curves for p, _ in curve.points if p < 100]
     nines = max(1.0, *(-math.log10(1 - p / 100) for p in (*known, *(bound.percentile for bound in bounds)))) * 1.02

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from harness.core.limits import METRICS, amount
+from harness.report.plots import Bound, Curve, PercentilePlot, percentile_plots
 
 TOP, BOTTOM, LEFT, RIGHT = 12, 30, 62, 10
 
@@ -359,6 +362,39 @@ def percentile_table(series: Mapping[str, Any]) -> PercentileTable | None:
     return PercentileTable(tuple((_TABLE_NAMES[name], counts.get(name, 0)) for name in names), rows)
 
 
+#: The curves that are drawn, and their looks. A closed loop has no response times.
+_CURVES = (("response", "applied"), ("service", "read"), ("bare_sync", "bare"))
+
+
+def percentile_curves(series: Mapping[str, Any]) -> tuple[PercentilePlot, ...]:
+    """The plot of percentiles in both sizes; none where the certificate has no curves, as older ones."""
+    curves = [
+        Curve(_TABLE_NAMES[name], css, tuple((float(p), float(ms)) for p, ms in series["curves"][name]))
+        for name, css in _CURVES
+        if name in series.get("curves", {})
+    ]
+    return percentile_plots(curves, [*_bounds(series)])
+
+
+def _bounds(series: Mapping[str, Any]) -> Iterator[Bound]:
+    for limit in series.get("limits", ()):
+        about = METRICS.get(str(limit["metric"]))
+        if about is not None and about.quantile is not None and limit["measured"] is not None:
+            text = f"p{100 * about.quantile:g} ≤ {amount(limit['bound'])} ms"
+            yield Bound(100 * about.quantile, float(limit["bound"]), text, str(limit["verdict"]))
+
+
+def percentile_words(series: Mapping[str, Any]) -> str:
+    """The plot in words, for those who do not see it: each curve from its median to the longest."""
+    told = []
+    for name, _ in _CURVES:
+        rows = {row["percentile"]: row["ms"] for row in series.get("percentiles", {}).get(name, ())}
+        if rows:
+            median = f"median {number(rows[50.0])} ms, " if 50.0 in rows else ""
+            told.append(f"{_TABLE_NAMES[name]}: {median}the longest {number(rows[100.0])} ms.")
+    return " ".join(told)
+
+
 def growth_sentence(series: Mapping[str, Any]) -> str:
     """How memory grew, in one sentence."""
     growth = series.get("growth")
@@ -379,9 +415,10 @@ def load_sentence(series: Mapping[str, Any]) -> str:
             "Closed loop: each operation began when the one before was answered. These are service times; "
             "what clients with a rate of their own would have waited is not in them."
         )
-    clients = series.get("clients", 1)
+    clients, callers = series.get("clients", 1), series.get("callers", 1)
+    shared = f", called by {callers} threads" if callers != 1 else ""
     return (
         f"Open loop: {number(series.get('rate_per_s'))} operations per second on average ({series.get('arrivals')}) "
-        f"from {clients} client{'s' if clients != 1 else ''}, due at times that were fixed before. "
+        f"from {clients} client{'s' if clients != 1 else ''}{shared}, due at times that were fixed before. "
         "Response counts from when an operation was due; it is wait and service together."
     )

@@ -90,6 +90,7 @@ def certificate(adapter: Any, spec: str, options: EndureOptions, result: Result)
 
 def _promised(options: EndureOptions) -> str:
     load = "one after another" if options.closed_loop else f"at {options.schedule.rate:g} per second"
+    load += f" from {options.callers} callers" if options.callers > 1 else ""
     return f"{duration_text(options.duration_s)} of operations {load}"
 
 
@@ -130,6 +131,7 @@ def _evidence(options: EndureOptions, result: Result) -> tuple[Evidence, ...]:
         "operations": whole.operations,
         "seconds": round(whole.seconds, 1),
         "clients": options.schedule.clients,
+        "callers": options.callers,
         "arrivals": "closed loop" if options.closed_loop else options.schedule.kind,
     }
     return (_row(CLAIM, _state_verdict(result), options, result, bounds, _reasons(result)),)
@@ -167,6 +169,7 @@ def _command(spec: str, options: EndureOptions) -> str:
     """The command line that runs the same load again."""
     schedule = options.schedule
     loop = " --closed-loop" if options.closed_loop else f" --arrivals {schedule.kind}"
+    loop += f" --callers {options.callers}" if options.callers > 1 else ""
     length = duration_text(options.duration_s)
     return (
         f"harness endure {neutral_spec(spec)} --duration {length} --rate {schedule.rate:g}{loop} "
@@ -265,7 +268,12 @@ def _notes(options: EndureOptions, result: Result, limits: Sequence[Limit]) -> t
     why_not = fitness(whole, limits)
     if why_not:
         notes.append(f"unfit to judge latencies: {why_not}")
-    if options.schedule.clients > 1:
+    if options.callers > 1:
+        notes.append(
+            f"{options.callers} threads shared the store, each with keys or records of its own; "
+            "what was compared is each one's own operations in their order"
+        )
+    elif options.schedule.clients > 1:
         notes.append("clients wait for their turn: the store is called from one thread")
     return tuple(notes)
 
@@ -285,6 +293,7 @@ def _series(
         "rate_per_s": schedule.rate,
         "arrivals": "closed loop" if options.closed_loop else schedule.kind,
         "clients": schedule.clients,
+        "callers": options.callers,
         "killed_at_s": [round(moment, 3) for moment in result.kills_s],
         "unfit": fitness(total(result.windows), limits),
         "limits": [

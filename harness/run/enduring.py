@@ -8,6 +8,7 @@ removes them. So does the end of a run in which nothing was found.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import os
@@ -21,6 +22,7 @@ from harness.core.errors import UsageError
 from harness.core.evidence import Certificate
 from harness.core.limits import declared_limits
 from harness.measure.arrivals import Schedule
+from harness.measure.lanes import can_be_shared
 from harness.measure.latencies import require_library
 from harness.measure.operations import Stream
 from harness.measure.windows import Held, Window, coalesced
@@ -43,13 +45,14 @@ _WINDOWS = 100
 #: So many operations a window should have, unless that leaves fewer windows than these.
 _OPERATIONS = 50
 _LEAST_WINDOWS = 24
+MOST_CALLERS = 256
 #: Between two calls into the store a worker may have to step through the whole run so far.
 _STEPPING_S = 6 * 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class EndureOptions:
-    """Options of `harness endure`; `time_limit_s` is for one call into the store."""
+    """Options of `harness endure`; `time_limit_s` is for one call into the store, `callers` share its handle."""
 
     duration_s: float
     schedule: Schedule
@@ -57,8 +60,11 @@ class EndureOptions:
     resume: bool = False
     closed_loop: bool = False
     time_limit_s: float = 10.0
+    callers: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.callers <= MOST_CALLERS:
+            raise UsageError(f"--callers {self.callers} can't be: say 1 to {MOST_CALLERS}.")
         if not self.time_limit_s > 0:
             raise UsageError(f"--time-limit {self.time_limit_s:g} leaves no time: say how many seconds, above 0.")
 
@@ -75,6 +81,7 @@ def endure(spec: str, options: EndureOptions) -> Certificate:
     spec = resolved_spec(spec)
     adapter = load_adapter(spec)
     declared_limits(adapter)
+    _require_callers(adapter, options.callers)
     _require_load(adapter, options.schedule)
     sweep()
     root = options.reports.absolute() / FOLDER / hashlib.sha256(spec.encode()).hexdigest()[:16]
@@ -99,6 +106,23 @@ def _require_load(adapter: Any, schedule: Schedule) -> None:
         raise
     except Exception as error:
         raise UsageError(f"the adapter gives no load{place_of_error(error)}: {text_of_error(error)}.") from None
+
+
+def _require_callers(adapter: Any, callers: int) -> None:
+    """Raise `UsageError` where several callers are not promised, or what they do can't be told apart."""
+    if callers == 1:
+        return
+    writers = adapter.contract.writers
+    if writers not in ("threads", "processes"):
+        raise UsageError(
+            f"--callers {callers} needs a store that threads may share, and its contract says writers={writers!r}."
+        )
+    if not can_be_shared(adapter.model):
+        model = getattr(adapter.model, "name", "of this adapter")
+        raise UsageError(
+            f"--callers {callers} can't be compared with the model {model}: "
+            "in which order several callers come nobody knows, and only keys and records can be kept apart."
+        )
 
 
 @contextlib.contextmanager
@@ -151,7 +175,7 @@ def _clear(root: Path) -> None:
 
 
 def _fingerprint(spec: str, options: EndureOptions) -> str:
-    parts = (harness.__version__, spec, options.schedule, options.duration_s, options.closed_loop)
+    parts = (harness.__version__, spec, options.schedule, options.duration_s, options.closed_loop, options.callers)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -163,6 +187,7 @@ def _run(place: Place, spec: str, options: EndureOptions) -> Result:
         until_ns=round(options.duration_s * 1e9),
         window_ns=round(options.window_s * 1e9),
         closed_loop=options.closed_loop,
+        callers=options.callers,
     )
     outcome = _done(place, spec, options, job)
     confirmed = True
@@ -185,14 +210,13 @@ def _harmed(outcome: Endured | Interrupted) -> bool:
 
 
 def _looking(job: EndureJob) -> EndureJob:
-    return EndureJob(
-        job.schedule, job.root, job.fingerprint, job.until_ns, job.window_ns, job.closed_loop, only_look=True
-    )
+    return dataclasses.replace(job, only_look=True)
 
 
 def _done(place: Place, spec: str, options: EndureOptions, job: EndureJob) -> Endured | Interrupted:
     """Do one job in a fresh interpreter."""
-    setup = Setup("harness.run.enduring_child:endure", adapter=spec, directory=str(place.store))
+    task = "harness.run.enduring_child:endure" if job.callers == 1 else "harness.run.enduring_callers:endure"
+    setup = Setup(task, adapter=spec, directory=str(place.store))
     between_s = options.duration_s + _STEPPING_S
     with Pool(setup, 1, options.time_limit_s, between_limit_s=between_s) as pool:
         outcome: Any = next(found for _, _, found in pool.run([job]))

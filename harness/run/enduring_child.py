@@ -1,7 +1,8 @@
 """What the worker of an endurance run does: find out where the run stands, go on, and look at the store at the end.
 
-The store is called from one thread. Many clients are many sources of operations that wait for their turn: while one of
-them is served, those that are due wait, and that counts. The harness itself works in pauses of the clock of the run.
+The store is called from one thread; `enduring_callers` has several. Many clients are many sources of operations that
+wait for their turn: while one of them is served, those that are due wait, and that counts. The harness itself works in
+pauses of the clock of the run.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from typing import Any
 import psutil
 
 from harness.core.errors import Unsupported
-from harness.core.operations import Sync, describe
-from harness.judge.ledger import Ledger, Standing, standing
+from harness.core.operations import describe
+from harness.judge.ledger import Standing
 from harness.measure.arrivals import Arrival, Schedule
 from harness.measure.openloop import Clock, RealClock, RunClock, Sample, run_closed_loop, run_open_loop
 from harness.measure.operations import Stream
 from harness.measure.windows import NOTHING, Reading, Window
 from harness.run.enduring_files import LeftOut, Place, Progress
+from harness.run.enduring_lane import Lane
 from harness.run.journal import Journal
 from harness.run.loading import load_adapter
 from harness.run.recovering import Board, text_of_error
@@ -51,6 +53,7 @@ class EndureJob:
     window_ns: int
     closed_loop: bool = False
     only_look: bool = False
+    callers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,16 @@ def endure(context: Context, job: EndureJob, board: Board) -> Endured:
         return Endurance(context.adapter(), job, board, place, journal, progress).run()
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An operation of a lane that raised: its number, and the error in words."""
+
+    lane: Lane
+    index: int
+    operation: Any
+    error: str
+
+
 class _WrongState(Exception):
     """The store shows a state that it can't be in, or none at all. Arguments: the kind, and what was seen."""
 
@@ -103,11 +116,9 @@ class Endurance:
     progress: Progress
     time: Clock = field(default_factory=RealClock)
     store: Any = None
-    ledger: Ledger = field(init=False)
-    stream: Stream = field(init=False)
+    lanes: list[Lane] = field(default_factory=list)
     clock: RunClock = field(init=False)
     window: Window = field(init=False)
-    left_out: LeftOut = field(init=False)
     windows: int = 0
     part: int = 0
     slice: tuple[int, int] = (0, 0)
@@ -121,8 +132,7 @@ class Endurance:
     _paused_ns: int = 0
 
     def run(self) -> Endured:
-        self.stream = Stream(self.adapter, self.job.schedule.seed)
-        self.left_out = LeftOut(self.place.left_out)
+        self.lanes = self.made_lanes()
         self._load()
         wrong, kind, stopped = "", "", ""
         try:
@@ -138,6 +148,15 @@ class Endurance:
             self._close_in_order()
         progress = self.progress
         return Endured(progress.begun, progress.elapsed_ns, self.looks, wrong, kind, stopped, self.first_error)
+
+    def made_lanes(self) -> list[Lane]:
+        """The operations, by who calls."""
+        stream = Stream(self.adapter, self.job.schedule.seed)
+        return [Lane(self.adapter, stream, self.progress, LeftOut(self.place.left_out))]
+
+    def shares(self, snapshot: Any) -> list[Any] | None:
+        """What of a snapshot belongs to which lane; `None` where something belongs to none."""
+        return [snapshot]
 
     # --- where the run stands ----------------------------------------------------------------
 
@@ -159,15 +178,14 @@ class Endurance:
         self.before = self._reading()
         self._open()
         snapshot = self._snapshot()
-        begun = self.progress.begun
-        stands = self._standing(snapshot, begun)
-        if stands is None:
+        found = self._standing(snapshot)
+        if found is None:
             raise self._wrong(snapshot)
         self._looked()
-        self.ledger = stands.ledger
-        if begun and not self.job.only_look:
-            self._leave_out_from(stands.operations, begun)
-            self.progress.end(begun - 1, self.progress.elapsed_ns)
+        for lane, stands in zip(self.lanes, found, strict=True):
+            lane.ledger = stands.ledger
+            if not self.job.only_look:
+                lane.go_on_from(stands)
 
     def _looked(self) -> None:
         """The store was found to hold what it must."""
@@ -175,40 +193,25 @@ class Endurance:
             self.journal.append(f"look/{self.looks}", self.progress.begun)
         self.looks += 1
 
-    def _standing(self, snapshot: Any, begun: int, owed: int | None = None) -> Standing | None:
-        """Which of the operations so far the store shows, if it shows all that it owes."""
-        operations = self.stream.before(begun, self.left_out.all())
-        return standing(self.adapter.model, operations, self._owed(begun) if owed is None else owed, snapshot)
-
-    def _owed(self, begun: int) -> int:
-        """How many operations must be there, counting those that were not left out."""
-        left_out = set(self.left_out.all())
-        unsettled = self.progress.in_flight and begun - 1 not in left_out
-        acknowledged = begun - len(left_out) - unsettled
-        promised = self.adapter.contract.process_crash
-        if self.progress.closed or promised == "acknowledged":
-            return acknowledged
-        if promised != "synced":
-            return 0
-        counted = enumerate(self.stream.before(begun, sorted(left_out)), 1)
-        synced = [number for number, operation in counted if isinstance(operation, Sync) and number <= acknowledged]
-        return synced[-1] if synced else 0
-
-    def _leave_out_from(self, kept: int, begun: int) -> None:
-        """What did not survive the kill, and was not owed, is no part of the run any more."""
-        left_out = set(self.left_out.all())
-        counted = [index for index in range(begun) if index not in left_out]
-        if counted[kept:]:
-            self.left_out.add(*counted[kept:])
+    def _standing(self, snapshot: Any, owed: int | None = None) -> list[Standing] | None:
+        """Which of the operations of each lane the store shows, if it shows all that it owes."""
+        shares, closed = self.shares(snapshot), self.progress.closed
+        if shares is None:
+            return None
+        lanes = zip(self.lanes, shares, strict=True)
+        found = [lane.standing(share, closed=closed, owed=owed) for lane, share in lanes]
+        known = [stands for stands in found if stands is not None]
+        return known if len(known) == len(found) else None
 
     def _wrong(self, snapshot: Any) -> _WrongState:
         """The store shows what it must not: operations too few, or what no number of them leads to."""
         begun = self.progress.begun
-        earlier = self._standing(snapshot, begun, owed=0)
+        earlier = self._standing(snapshot, owed=0)
         killed = "" if self.progress.closed or not begun else " and a kill"
         after = f"after {begun:,} operations{killed} the store shows"
         if earlier is not None:
-            return _WrongState("lost_acknowledged", f"{after} the state after {earlier.operations:,} of them")
+            kept = sum(stands.operations for stands in earlier)
+            return _WrongState("lost_acknowledged", f"{after} the state after {kept:,} of them")
         return _WrongState("torn_operation", f"{after} {_short(snapshot)}, which no number of them leads to")
 
     # --- the run -----------------------------------------------------------------------------
@@ -238,13 +241,14 @@ class Endurance:
             self.slice = number, first = number + 1, first + len(arrivals)
 
     def _make_ready(self, index: int) -> None:
-        if not self.stream.holds(index):
+        stream = self.lanes[0].stream
+        if not stream.holds(index):
             with self.clock.paused():
-                self.stream.at(index)
+                stream.at(index)
 
     def _perform(self, arrival: Arrival) -> None:
         index = self.progress.begun
-        self._operation = self.stream.at(index)
+        self._operation = self.lanes[0].stream.at(index)
         self._outcome = "done"
         self.progress.begin(index)
         self.board.enter(0, "apply")
@@ -269,36 +273,53 @@ class Endurance:
             self._end_window()
 
     def _account(self, index: int) -> None:
+        lane = self.lanes[0]
         if self._outcome == "done":
-            self.ledger.happened(self._operation)
+            lane.ledger.happened(self._operation)
         elif self._outcome == "unsupported":
             self.window.unsupported += 1
-            self.left_out.add(index)
+            lane.left_out.add(index)
         else:
             with self.clock.paused():
                 self._settle(index)
 
     def _settle(self, index: int) -> None:
         """An operation has failed: open the store again, and see whether it has happened."""
-        self.window.failed += 1
-        self.failures += 1
-        told = f"{describe(self._operation)} raised {self._outcome}"
-        self.first_error = self.first_error or told
-        self.journal.append(f"failed/{index}", told)
-        self.ledger.in_doubt(self._operation)
+        self.settle([Failed(self.lanes[0], index, self._operation, self._outcome)])
+
+    def settle(self, failed: Sequence[Failed]) -> None:
+        """Operations have failed, one of a lane at most: open the store again, and see which of them have happened."""
+        told = [f"{describe(item.operation)} raised {item.error}" for item in failed]
+        for item, text in zip(failed, told, strict=True):
+            self.window.failed += 1
+            self.failures += 1
+            self.first_error = self.first_error or text
+            self.journal.append(f"failed/{self.failures:03}", text)
+            item.lane.ledger.in_doubt(item.operation)
         self._close_quietly()
         self._open()
         snapshot = self._snapshot()
-        settled = self.ledger.settle(snapshot)
-        if settled is None:
+        happened = self._settled(snapshot)
+        if happened is None:
             kind, seen = self._wrong(snapshot).args
-            raise _WrongState(kind, f"{told}; {seen}")
+            raise _WrongState(kind, f"{told[0]}; {seen}")
         self._looked()
-        if settled == 0:
-            self.left_out.add(index)
+        for item in failed:
+            if happened[self.lanes.index(item.lane)] == 0:
+                item.lane.left_out.add(item.index)
+            item.lane.progress.end(item.index, self.clock.now_ns())
         if self.failures >= MOST_FAILURES:
-            self.progress.end(index, self.clock.now_ns())
+            self.progress.at(self.clock.now_ns(), closed=False)
             raise _Stop(f"{self.failures} operations failed, the first time as {self.first_error}")
+
+    def _settled(self, snapshot: Any) -> list[int] | None:
+        """For each lane which of the states that it may be in the store shows; `None` if it shows none of one."""
+        shares = self.shares(snapshot)
+        if shares is None:
+            return None
+        found = [lane.ledger.settle(share) for lane, share in zip(self.lanes, shares, strict=True)]
+        known = [number for number in found if number is not None]
+        return known if len(known) == len(found) else None
 
     # --- the end of a window -------------------------------------------------------------------
 
@@ -308,7 +329,7 @@ class Endurance:
         with self.clock.paused():
             window.to_ns, window.done = now_ns, self.progress.begun
             window.lasted_ns = now_ns - window.from_ns
-            window.generator_cpu_ns = max(cpu_ns - self._cpu_ns - window.store_cpu_ns, 0)
+            window.generator_cpu_ns = max(self.used_ns(cpu_ns) - window.store_cpu_ns, 0)
             window.paused_ns, self._paused_ns = self.clock.paused_ns - self._paused_ns, self.clock.paused_ns
             window.reading = self._held()
             for took_ns in _bare_syncs(self.place.floor, self.time):
@@ -319,6 +340,10 @@ class Endurance:
                 raise _Stop(f"the file system has less than {LEAST_FREE_BYTES >> 20} MiB left")
             window.begin(now_ns)
         self._cpu_ns = self.clock.cpu_ns()
+
+    def used_ns(self, cpu_ns: int) -> int:
+        """Processor time of all threads that called the store in this window; `cpu_ns` is that of this one."""
+        return cpu_ns - self._cpu_ns
 
     def _write(self, window: Window) -> None:
         self.journal.append(f"window/{self.windows:09}", {**window.to_json(), "slice": self.slice})
@@ -340,7 +365,7 @@ class Endurance:
         self._close_in_order()
         self._open()
         snapshot = self._snapshot()
-        if self.ledger.settle(snapshot) is None:
+        if self._settled(snapshot) is None:
             raise self._wrong(snapshot)
         self._looked()
         self._close_in_order()

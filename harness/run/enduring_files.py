@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 from array import array
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,14 @@ def boot_id() -> str:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class CallerPlace:
+    """Where it is kept how far one caller has come, and which of its operations had no effect."""
+
+    progress: Path
+    left_out: Path
+
+
 class Place:
     """The files of one run below `root`. The store is in a directory of its own beside them."""
 
@@ -39,6 +48,10 @@ class Place:
         self.left_out = root / "left-out"
         self.floor = root / "floor"
         self.lock = root / "lock"
+
+    def of_caller(self, number: int) -> CallerPlace:
+        """The files of one of several callers."""
+        return CallerPlace(self.root / f"progress-{number}", self.root / f"left-out-{number}")
 
 
 class Progress:

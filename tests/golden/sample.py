@@ -524,6 +524,10 @@ def series() -> dict[str, Any]:
             "wait": [{"percentile": 50.0, "ms": 0.0}, {"percentile": 100.0, "ms": 99.0}],
         },
         "counts": {"response": 72_000, "wait": 72_000},
+        "curves": {
+            "response": [[50.0, 1.25], [90.0, 4.0], [99.0, 9.5], [100.0, 120.0]],
+            "bare_sync": [[50.0, 0.125], [90.0, 0.25], [100.0, 0.5]],
+        },
         "growth": {
             "bytes_per_operation": 12.5, "lower": 3.25, "upper": 21.0, "confidence": 0.95,
             "method": "batch means of 8 blocks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from harness.report import plots_series
 from harness.report.html import render_html
+from harness.report.plots import NARROW, WIDE
 from harness.report.plots_series import LEFT, RIGHT, SIZES, TOP, Chart, charts, moment, number
 from tests.golden.sample import enduring, passing, series
 
@@ -150,6 +152,28 @@ def test_percentiles_stand_side_by_side_with_their_counts() -> None:
     assert table.columns == (("Response", 72_000), ("Wait", 72_000))
     assert table.rows == (("p50", ("1.25", "0")), ("p99", ("9.5", "–")), ("longest", ("120", "99")))
     assert plots_series.percentile_table({}) is None
+
+
+def test_the_plot_of_percentiles_is_that_of_limits() -> None:
+    """Both sizes, the curves that there are in their order, and each limit on a percentile up to it."""
+    [wide, narrow] = plots_series.percentile_curves(series())
+
+    assert (wide.frame, narrow.frame) == (WIDE, NARROW)
+    assert [(curve.name, curve.css) for curve in wide.curves] == [("Response", "applied"), ("Bare sync", "bare")]
+    assert [(bound.text, bound.verdict) for bound in wide.bounds] == [("p99 ≤ 9 ms", "unknown"), ("p50 ≤ 2 ms", "pass")]
+    assert plots_series.percentile_words(series()) == "Response: median 1.25 ms, the longest 120 ms."
+
+
+def test_an_older_certificate_has_no_curves_and_no_plot() -> None:
+    """Its table stays; a distribution too small for a median is told by its longest."""
+    older = {key: value for key, value in series().items() if key != "curves"}
+    few = {"percentiles": {"response": [{"percentile": 100.0, "ms": 3.0}]}}
+    page = render_html(dataclasses.replace(enduring(), series=older))
+
+    assert plots_series.percentile_curves(older) == () == plots_series.percentile_curves({})
+    assert 'id="curves-caption"' in render_html(enduring()) and 'id="curves-caption"' not in page
+    assert 'id="percentiles-caption"' in page
+    assert plots_series.percentile_words(few) == "Response: the longest 3 ms."
 
 
 def test_growth_is_a_sentence() -> None:

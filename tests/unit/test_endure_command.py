@@ -34,6 +34,8 @@ def command(tmp_path: Path, spec: str = SPEC, *more: str, **changed: str) -> lis
         (SPEC, {"rate": "nan"}, "a rate of nan"),
         (SPEC, {"rate": "fast"}, "argument --rate: invalid float value: 'fast'"),
         (SPEC, {"clients": "0"}, "0 clients make no load"),
+        (SPEC, {"callers": "2"}, "--callers 2 needs a store that threads may share"),
+        (SPEC, {"callers": "0"}, "--callers 0 can't be"),
         (SPEC, {"arrivals": "never"}, "there are no arrivals 'never'"),
         (SPEC, {"time_limit": "0"}, "--time-limit 0 leaves no time"),
         ("tests.unit.run.enduring_stores:NoSuchLog", {}, "has no class NoSuchLog"),
@@ -69,13 +71,14 @@ def test_the_verdict_decides_the_status(
         return made
 
     monkeypatch.setattr(harness.cli, "endure", endured)
-    more = {"seed": "4", "clients": "2", "arrivals": "bursts"}
+    more = {"seed": "4", "clients": "2", "callers": "3", "arrivals": "bursts"}
     assert main(command(tmp_path, SPEC, "--resume", "--closed-loop", **more)) == status
     assert (tmp_path / "metrics-endurance.json").exists() and (tmp_path / "metrics-endurance.html").exists()
     assert "metrics-endurance.html" in capsys.readouterr().out
     (options,) = asked
     schedule = options.schedule
     assert (schedule.rate, schedule.kind, schedule.clients, schedule.seed) == (10.0, "bursts", 2, 4)
+    assert options.callers == 3
     assert (options.duration_s, options.resume, options.closed_loop) == (5.0, True, True)
 
 

@@ -182,6 +182,9 @@ def test_a_series_has_a_point_for_each_window_and_counts_beside_percentiles() ->
     assert made["points"][1]["p99_ms"] is None
     assert made["counts"]["response"] == 1030
     assert [row["percentile"] for row in made["percentiles"]["response"]] == [50, 75, 90, 95, 99, 100]
+    assert list(made["curves"]) == [name for name in ("response", "service", "bare_sync") if name in made["counts"]]
+    curve = made["curves"]["response"]
+    assert curve == sorted(curve) and curve[-1] == [100.0, made["percentiles"]["response"][-1]["ms"]]
     assert (made["loop"], made["growth"]) == ("open", None)
     assert series([window(0, open_loop=False)], (), open_loop=False)["points"][0]["p50_ms"] is not None
     assert table(Latencies()) == []

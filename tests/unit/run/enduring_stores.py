@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness import LOG, Append, Compact, Contract, Limit, Sync, Unsupported
+from harness import (
+    DOCUMENT,
+    KEY_VALUE,
+    LOG,
+    Append,
+    Compact,
+    Contract,
+    Delete,
+    Get,
+    Limit,
+    Put,
+    PutMany,
+    Sync,
+    Unsupported,
+)
 
 
 class Killed(BaseException):
@@ -163,3 +178,84 @@ class RaisingLog(SoundLog):
 
     def measured_operations(self, random: random.Random, count: int) -> list[Any]:
         return [Append("x" * (1 // (count - count)))]
+
+
+class SharedLog(SoundLog):
+    """The same for several threads."""
+
+    name = "shared-log"
+    contract = Contract(process_crash="acknowledged", writers="threads")
+    _counting: ClassVar[threading.Lock] = threading.Lock()
+
+    def apply(self, store: Path, operation: Any) -> None:
+        with self._counting:
+            super().apply(store, operation)
+
+
+class ReplacingLog(SharedLog):
+    """Two threads append at once, and both write where they have found the end: what one of them was told is gone.
+
+    The first append of each waits for that of the other between reading and writing. From then on all is in order.
+    """
+
+    name = "replacing-log"
+    together: ClassVar[threading.Barrier] = threading.Barrier(2)
+    met: ClassVar[set[str]] = set()
+
+    def apply(self, store: Path, operation: Any) -> None:
+        caller = operation.record.partition("-")[0]
+        if caller in self.met:
+            super().apply(store, operation)
+            return
+        self.met.add(caller)
+        found = store.read_bytes() if store.exists() else b""
+        self.together.wait()
+        with self._counting:
+            store.write_bytes(found + json.dumps(operation.record).encode() + b"\n")
+        self.together.wait()
+
+
+class SharedMap(SharedLog):
+    """Keys and values, as a log of what was set."""
+
+    name = "shared-map"
+    model = KEY_VALUE
+
+    def measured_operations(self, random: random.Random, count: int) -> list[Any]:
+        keys = [f"key {random.randrange(5)}" for _ in range(count)]
+        made: list[Any] = [Delete(key) if n % 7 == 6 else Put(key, f"{n}") for n, key in enumerate(keys)]
+        made[::5] = [PutMany(((key, "a"), ("other", key))) for key in keys[::5]]
+        made[3::9] = [Get(key) for key in keys[3::9]]
+        return made
+
+    def do(self, store: Path, operation: Any) -> None:
+        items: list[tuple[str, str | None]] = []
+        match operation:
+            case Put(key, value):
+                items = [(key, value)]
+            case PutMany(several):
+                items = list(several)
+            case Delete(key):
+                items = [(key, None)]
+        with open(store, "a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(item) + "\n" for item in items))
+
+    def snapshot(self, store: Path) -> Any:
+        found = dict(json.loads(line) for line in store.read_text().splitlines()) if store.exists() else {}
+        return {key: value for key, value in found.items() if value is not None}
+
+
+class ConfusedMap(SharedMap):
+    """Has one key for all callers."""
+
+    name = "confused-map"
+
+    def do(self, store: Path, operation: Any) -> None:
+        super().do(store, Put("0-key 1", operation.value) if isinstance(operation, Put) else operation)
+
+
+class SharedDocument(SharedLog):
+    """A model of which the operations can't be kept apart."""
+
+    name = "shared-document"
+    model = DOCUMENT

@@ -36,6 +36,9 @@ class Calls:
     def leave(self) -> None:
         self.inside = False
 
+    def adopt(self) -> None:
+        raise AssertionError("no child takes over")
+
 
 @pytest.fixture(autouse=True)
 def fresh_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
