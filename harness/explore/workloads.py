@@ -18,6 +18,7 @@ from harness.core.examples import LONG_SIZES, text
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
 from harness.core.workload import Reopen, Workload
+from harness.explore.clients import crowds, pairs
 
 Shape = Callable[["_Values"], Any]
 MAXIMUM_LENGTH = 6
@@ -27,11 +28,14 @@ MAXIMUM_SHAPES = 6
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many workloads of each kind; `long_steps` holds the length of each long one."""
+    """How many workloads of each kind; `long_steps` holds the length of each long one. `pairs` of clients and `crowds`
+    of more work at the same time, where a contract lets them."""
 
     short: int
     long_steps: tuple[int, ...]
     large: bool
+    pairs: int = 2
+    crowds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,12 @@ class Workloads:
     large: tuple[Workload, ...]
     exhaustive_length: int
     shapes: int
+    pairs: tuple[Workload, ...] = ()
+    crowds: tuple[Workload, ...] = ()
 
     def family(self, name: str) -> tuple[Workload, ...]:
-        return {"short": self.short, "long": self.long, "large": self.large}[name]
+        families = {"short": self.short, "long": self.long, "large": self.large}
+        return {**families, "pairs": self.pairs, "crowds": self.crowds}[name]
 
 
 class _Values:
@@ -74,7 +81,9 @@ def workloads(adapter: Any, *, seed: int, extent: Extent) -> Workloads:
         _long(adapter.model, supported, seed, number, count) for number, count in enumerate(extent.long_steps)
     )
     large = _large(adapter.model, seed) if extent.large else ()
-    return Workloads(short, long, large, length, len(steps))
+    shared = adapter.contract.writers != "one"
+    several = (pairs(adapter, seed, extent.pairs), crowds(adapter, seed, extent.crowds)) if shared else ((), ())
+    return Workloads(short, long, large, length, len(steps), *several)
 
 
 # --- shapes ------------------------------------------------------------------------------

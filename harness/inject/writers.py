@@ -1,0 +1,80 @@
+"""What may happen to clients that work on one store at the same time.
+
+A `Pause` stops one process before one of its I/O calls while the others carry out whole operations: what goes wrong
+between two processes nearly always shows with one switch at the right place (Musuvathi and Qadeer, PLDI 2007, bound the
+number of preemptions for the same reason). `Turns` does the same to threads. A `Race` is left to the machine.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The first process stops before its I/O call with this number, from 1, while the others do all they have to do.
+
+    Then it goes on, or is `killed`. The others opened the store before it did (`early`), or once it stands still.
+    """
+
+    call: int
+    early: bool = False
+    killed: bool = False
+
+    def describe(self) -> str:
+        end = "was killed" if self.killed else "went on"
+        others = "which had opened the store before," if self.early else "which then opened the store,"
+        return (
+            f"one process stopped before its I/O call number {self.call}, another one, {others} did its operations, "
+            f"and the first {end}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Threads that share one handle take turns: at the steps with these numbers, from 1, the next one goes on.
+
+    Steps are I/O calls of the store and operations on its locks, counted over all of them.
+    """
+
+    switches: tuple[int, ...]
+
+    def describe(self) -> str:
+        steps = ", ".join(map(str, self.switches))
+        return f"threads that share one handle took turns before step {steps}" if steps else "threads came in turn"
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Clients run freely. With `kills` above 0 as many of them are killed, after a seeded part of their calls."""
+
+    number: int
+    kills: int = 0
+
+    def describe(self) -> str:
+        killed = f", of which {self.kills} was killed" if self.kills else ""
+        return f"clients ran at the same time{killed} (race {self.number + 1})"
+
+
+def pauses(numbers: Sequence[int], all_numbers: Sequence[int], *, killed: bool) -> Iterator[Pause]:
+    """Every pause, those at `numbers` first; the others come early at every second of them, then the other way round."""
+    rest = [number for number in all_numbers if number not in set(numbers)]
+    for turn in (0, 1):
+        for place, number in enumerate((*numbers, *rest)):
+            yield Pause(number, early=place % 2 == turn, killed=killed)
+
+
+def turns(steps: int, seed: int, sampled: int) -> Iterator[Turns]:
+    """Every single switch, then a seeded sample of pairs of switches."""
+    yield from (Turns((step,)) for step in range(1, steps + 1))
+    if steps > 2:
+        source = random.Random(f"turns {seed}")
+        for first, second in _pairs(source, steps, sampled):
+            yield Turns((first, second))
+
+
+def _pairs(source: random.Random, steps: int, count: int) -> list[tuple[int, int]]:
+    every = [(first, second) for first in range(1, steps) for second in range(first + 1, steps + 1)]
+    return source.sample(every, min(count, len(every)))
