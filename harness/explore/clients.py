@@ -43,7 +43,7 @@ def _pair(source: Source, number: int) -> Iterator[By]:
     yield from (By(1, read) for read in source.reads(0))
     yield By(2, source.change(2, number + 1, SHORT if long_first else LONG))
     yield from (By(2, read) for read in source.reads(1))
-    if number > 0:
+    if number > 1:
         yield By(2, source.any(2))
 
 

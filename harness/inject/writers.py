@@ -8,8 +8,12 @@ number of preemptions for the same reason). `Turns` does the same to threads. A 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+
+from harness.inject.kills import Called, Course
+
+_UNNOTICED = frozenset(("fsync", "fdatasync", "sync", "close", "fstat"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,28 @@ class Race:
         return f"clients ran at the same time{killed} (race {self.number + 1})"
 
 
-def pauses(numbers: Sequence[int], all_numbers: Sequence[int], *, killed: bool) -> Iterator[Pause]:
-    """Every pause, those at `numbers` first; the others come early at every second of them, then the other way round."""
-    rest = [number for number in all_numbers if number not in set(numbers)]
+def pauses(course: Course, inside: Collection[int], *, killed: bool) -> Iterator[Pause]:
+    """A pause before every call of a course, twice: the others are early at every second, then at the rest.
+
+    What tells most comes first, and is spread over the course, so that any beginning of the list has a bit of all:
+    calls `inside` operations, and no calls that nobody else can notice - stopped before one of those a process has done
+    the same to the others as before the next.
+    """
+    numbered = [(number, item) for number, item in enumerate(course, 1) if isinstance(item, Called)]
+    loud = [number for number, item in numbered if item.name not in _UNNOTICED]
+    ordered = [*spread_first([n for n in loud if n in inside]), *spread_first([n for n in loud if n not in inside])]
+    ordered += [number for number, _ in numbered if number not in set(loud)]
     for turn in (0, 1):
-        for place, number in enumerate((*numbers, *rest)):
+        for place, number in enumerate(ordered):
             yield Pause(number, early=place % 2 == turn, killed=killed)
+
+
+def spread_first(items: Sequence[int]) -> list[int]:
+    """All items in an order of which any beginning is spread over all of them: by the bits of the place, reversed
+    (van der Corput, 1935)."""
+    bits = max(1, (len(items) - 1).bit_length())
+    places = sorted(range(1 << bits), key=lambda place: int(f"{place:0{bits}b}"[::-1], 2))
+    return [items[place] for place in places if place < len(items)]
 
 
 def turns(steps: int, seed: int, sampled: int) -> Iterator[Turns]:

@@ -267,6 +267,10 @@ class Child:
                 return False
         return True
 
+    def hear_a_little(self) -> bool:
+        """Take what it says within a moment; whether it has not ended."""
+        return self._hear(time.perf_counter() + _SHORT_LOOK_S)
+
     def hear_until_it_waits(self, seconds: float) -> None:
         """Hear it until it has ended or stands waiting (for a lock, say), or so long; `listen` goes on from there.
 

@@ -54,9 +54,11 @@ def lanes_of(workload: Workload) -> list[Lane]:
 class LaneClient(Client):
     """One client of several, in a process of its own or a thread; it says when it was answered, and what."""
 
-    def __init__(self, bench: Bench, voice: Voice) -> None:
+    def __init__(self, bench: Bench, voice: Voice, after: Callable[[], None] = lambda: None) -> None:
+        """`after` is called whenever an operation has ended."""
         super().__init__(dataclasses.replace(bench, board=NoBoard()))
         self.voice = voice
+        self.after = after
         self.number = 0
 
     def perform(self, lane: Lane, begin: Callable[[], None] = lambda: None) -> None:
@@ -72,6 +74,7 @@ class LaneClient(Client):
         self.voice.say(Word.INVOKED, self.number, MOMENT.pack(invoked_ns))
         completion = completed(self.bench, self._adapter, self._store, operation)
         self.voice.say(Word.COMPLETED, self.number, pickled(completion))
+        self.after()
 
     def _failed(self, what: str, error: BaseException) -> None:
         super()._failed(what, error)
