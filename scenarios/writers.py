@@ -4,6 +4,15 @@ from harness.core.scenario import Scenario
 
 SCENARIOS = (
     Scenario(
+        name="writers-threads",
+        claim="writers",
+        tries="let threads that share one handle take turns at their I/O calls and locks, on many schedules",
+        faults=("switch of threads",),
+        family="pairs",
+        minimum_operations=3,
+        engine="writers-threads",
+    ),
+    Scenario(
         name="writers-processes",
         claim="writers",
         tries="stop one process at each of its I/O calls, let another one carry out whole operations, and go on",

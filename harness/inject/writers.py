@@ -86,15 +86,12 @@ def spread_first(items: Sequence[int]) -> list[int]:
     return [items[place] for place in places if place < len(items)]
 
 
-def turns(steps: int, seed: int, sampled: int) -> Iterator[Turns]:
-    """Every single switch, then a seeded sample of pairs of switches."""
-    yield from (Turns((step,)) for step in range(1, steps + 1))
-    if steps > 2:
-        source = random.Random(f"turns {seed}")
-        for first, second in _pairs(source, steps, sampled):
-            yield Turns((first, second))
-
-
-def _pairs(source: random.Random, steps: int, count: int) -> list[tuple[int, int]]:
-    every = [(first, second) for first in range(1, steps) for second in range(first + 1, steps + 1)]
-    return source.sample(every, min(count, len(every)))
+def turns(first_steps: int, steps: int, seed: int, sampled: int) -> Iterator[Turns]:
+    """Every single switch away from the first thread, which has so many of the steps; then, in a seeded sample, a
+    second switch, back from the others to it."""
+    singles = spread_first(range(1, first_steps + 1))
+    yield from (Turns((step,)) for step in singles)
+    others = steps - first_steps
+    doubles = [(first, second) for first in singles for second in range(first + 1, first + others + 1)]
+    chosen = random.Random(f"turns {seed}").sample(doubles, min(sampled, len(doubles)))
+    yield from (Turns(switches) for switches in chosen)

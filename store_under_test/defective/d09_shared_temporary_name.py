@@ -36,7 +36,7 @@ class SharedDocument:
         temporary = self._directory / "document.tmp"
         with open(temporary, "wb") as out:
             out.write(json.dumps(document).encode())
-            out.flush()  # <- call site
+            out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, self._path)  # <- call site
         descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)

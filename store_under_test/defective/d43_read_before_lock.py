@@ -34,7 +34,7 @@ class SharedTable:
 
     def change(self, changes: dict[str, str | None]) -> None:
         """Set some keys, and remove those with `None`; durable when it returns."""
-        items = {**self.load(), **changes}  # <- call site
+        items = {**self.load(), **changes}
         with self._lock():
             self._publish({key: value for key, value in items.items() if value is not None})
 
@@ -42,7 +42,7 @@ class SharedTable:
     def _lock(self) -> Iterator[None]:
         descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # <- call site
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)

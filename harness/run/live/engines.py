@@ -20,6 +20,7 @@ from harness.run.live.leaks import LeakEngine
 from harness.run.live.nemesis import NemesisEngine
 from harness.run.live.resources import ResourceEngine
 from harness.run.live.syncs import SyncsEngine
+from harness.run.live.threads import ThreadsEngine
 from harness.run.live.values import Trial
 from harness.run.live.writers import ProcessesEngine, RacesEngine, WriterKillsEngine
 
@@ -110,6 +111,15 @@ ENGINES: dict[str, EngineKind] = {
         hunts=True,
         missing=without_hypothesis,
         compound=True,
+    ),
+    "writers-threads": EngineKind(
+        ThreadsEngine,
+        ThreadsEngine.fault_types,
+        "schedules of threads",
+        ordered=True,
+        cost=12,
+        forks=True,
+        promises=("threads", "processes"),
     ),
     "writers-processes": EngineKind(
         ProcessesEngine,

@@ -288,16 +288,17 @@ class ProcessesEngine:
         return lanes.history([begun, *told], met.disturbances, **known)
 
     def _site(self, met: Met, judgement: Judgement) -> CallSite | None:
-        """Where the process that stood still wrote when it went on, or, where it wrote nothing more, it stood."""
+        """Where the operation that stood still wrote last: one defect shows wherever it stands in it. Otherwise where
+        the client stood; where nobody stood still, where the operation wrote last that is to blame."""
         if judgement.violation is None:
             return None
-        told = met.told[0][1]
-        if not told.struck:
+        told = next((told for _, told in met.told if told.struck), None)
+        if told is None:
             return _of_operation(met, judgement.blamed)
         number, hit, _ = told.struck[0]
         part = next((part for part in told.parts.values() if part.since < number <= part.to), None)
-        to = None if part is None else part.to
-        return lanes.last_publishing(told.course, number - 1, to) or hit.site or _last(told)
+        since, to = (number - 1, None) if part is None else (part.since, part.to)
+        return lanes.last_publishing(told.course, since, to) or hit.site or _last(told)
 
     def _trial(self, fault: Any, met: Met, made: History, judgement: Judgement, site: CallSite | None) -> Trial:
         struck = self._struck(met, fault)
