@@ -52,13 +52,15 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """Clients run freely. With `kills` above 0 as many of them are killed, after a seeded part of their calls."""
+    """Clients run freely, so many `rounds` unless something goes wrong before. With `kills` the first of them is killed
+    at a seeded one of its calls."""
 
     number: int
-    kills: int = 0
+    kills: bool = False
+    rounds: int = 1
 
     def describe(self) -> str:
-        killed = f", of which {self.kills} was killed" if self.kills else ""
+        killed = ", of which one was killed" if self.kills else ""
         return f"clients ran at the same time{killed} (race {self.number + 1})"
 
 

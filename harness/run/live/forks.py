@@ -27,6 +27,7 @@ from harness.inject.kills import Called, Settled
 from harness.record import originals as real
 from harness.run import containment
 from harness.run.descriptors import heard
+from harness.run.live.polling import repeats
 from harness.run.recovering import Board, Step
 from harness.run.worker_main import out_of_reach
 
@@ -274,12 +275,13 @@ class Child:
     def hear_until_it_waits(self, seconds: float) -> None:
         """Hear it until it has ended or stands waiting (for a lock, say), or so long; `listen` goes on from there.
 
-        Only sleep counts as waiting: a process that a busy machine does not let run, or that a disk keeps, does not.
+        Sleep counts as waiting, and trying the same again and again, but not that a busy machine does not let a process
+        run, or that a disk keeps it.
         """
         deadline = time.perf_counter() + seconds
-        asleep = 0
+        asleep, began = 0, len(self.told.course)
         while asleep < _ASLEEP_LOOKS and (now := time.perf_counter()) < deadline:
-            if not self._hear(min(deadline, now + _SHORT_LOOK_S)):
+            if not self._hear(min(deadline, now + _SHORT_LOOK_S)) or repeats(self.told.course[began:]):
                 return
             asleep = asleep + 1 if containment.is_asleep(self.pid) else 0
 

@@ -1,4 +1,4 @@
-"""Locks that a `Turnstile` knows of: to take one, and to free it, are steps, and who has to wait gives its turn away."""
+"""Locks that a `Turnstile` knows of: to take one is a step, and who has to wait for it gives its turn away."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Steps are I/O calls of the store and operations on locks that it makes while it is watched. A thread that waits for such
 a lock gives its turn away, and is back in the row when the lock is free, so that the same schedule leads to the same
 course. A thread that waits for anything else - a clock, the kernel, a condition that a thread of the store's own will
-signal - is noticed because it sleeps, and loses its turn too; threads of the store's own are not held up.
+signal - is noticed because it sleeps, or tries the same again and again, and loses its turn too. Threads of the store's
+own are not held up.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.record import originals as real
 from harness.record.callsite import STORE_FILES, CallSites, call_site
 from harness.record.kernel import Call
 from harness.run.live.gates import concerns
+from harness.run.live.polling import repeats
 
 _SITES = CallSites()
 #: How often it is looked whether a thread sleeps, and how many looks in a row say so.
@@ -36,7 +38,8 @@ _NOBODY = -1
 @dataclass(slots=True)
 class Member:
     """One of the threads that take turns. Its `baton` is held while it is not `called` to go on. `waits` is the lock
-    that it waits for; `limited` tells that it gives up after some time; `course` are its I/O calls."""
+    that it waits for; `limited` tells that it gives up after some time; `course` are its I/O calls, and
+    `trail` the lines of its last steps."""
 
     place: int
     baton: Any = field(default_factory=_thread.allocate_lock)
@@ -47,6 +50,7 @@ class Member:
     limited: bool = False
     thread: threading.Thread | None = None
     course: list[Called] = field(default_factory=list)
+    trail: list[CallSite | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +118,14 @@ class Turnstile:
         self._regain(member)
         with self._mutex:
             self.steps += 1
-            following = self._next(member) if self.steps in self._switches else None
-            if following is not None:
+            member.trail.append(site)
+            scheduled, polling = self.steps in self._switches, repeats(member.trail)
+            following = self._next(member) if scheduled or polling else None
+            if polling:
+                member.trail.clear()
+            if following is not None and scheduled:
                 self.switched.append(Switch(member.place, len(member.course), site))
+            if following is not None:
                 self._call(following)
         if following is not None:
             self._await(member)

@@ -8,6 +8,7 @@ are read once.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import pickle
@@ -45,7 +46,9 @@ HEAD_START_S = 5.0
 #: A hang is seen often enough after so many.
 _HANGS_MOST = 2
 #: Free races of one workload.
-RACES = 12
+RACES = 60
+#: How often one is repeated at most that has to show something again.
+AGAIN = 40
 
 
 class Halt(Narrator):
@@ -320,7 +323,15 @@ class RacesEngine(ProcessesEngine):
     def faults(self) -> Iterator[Race]:  # type: ignore[override]
         may_kill = self.bench.contract.process_crash == "acknowledged"
         for number in range(RACES if len(self.lanes) > 1 else 0):
-            yield Race(number, kills=int(may_kill and number % 2 == 1))
+            yield Race(number, kills=may_kill and number % 2 == 1)
+
+    def attempt(self, fault: Race) -> Trial:
+        """What went wrong in one race is told of one that is repeated until it does again."""
+        for _ in range(fault.rounds):
+            trial = super().attempt(fault)
+            if trial.violation is not None:
+                break
+        return dataclasses.replace(trial, instead=dataclasses.replace(fault, rounds=AGAIN))
 
     def _meet(self, fault: Race) -> Met:  # type: ignore[override]
         """All clients open the store, and begin together."""
@@ -340,7 +351,7 @@ class RacesEngine(ProcessesEngine):
         finally:
             _close_all([pipe])
         met = list(zip(self.lanes, told, strict=True))
-        return Met(met, scan(self.bench.directory), doomed=bool(fault.kills))
+        return Met(met, scan(self.bench.directory), doomed=fault.kills)
 
     def _struck(self, met: Met, fault: Any) -> tuple[Struck, ...]:
         """It fired if operations of several clients were carried out."""
