@@ -36,6 +36,7 @@ from harness.run.directories import sweep
 from harness.run.doctor import checks
 from harness.run.durations import parse_duration
 from harness.run.enduring import EndureOptions, endure
+from harness.run.judging_histories import check_history_parser
 from harness.run.options import PROFILES, Options
 from harness.run.outputs import (
     annotate,
@@ -136,6 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     decide_parser(commands.add_parser("decide", help="is a certificate enough for a release?"))
     _pace_parser(
         commands.add_parser("pace", help="compare the wall time of two versions of a store, side by side in one job")
+    )
+    check_history_parser(
+        commands.add_parser("check-history", help="does one order of the operations explain all answers?")
     )
     doctor = commands.add_parser("doctor", help="what this machine allows, and what is lost without it")
     doctor.set_defaults(command=_doctor)

@@ -8,7 +8,7 @@ answer anything. Of the operations of the built-in models, reads are answered, a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.core.errors import UsageError
@@ -24,21 +24,34 @@ _EXAMPLES = 100
 _ANY = object()
 
 
-def model_problem(history: History, model: Any) -> Problem:
-    """All of a history at once, for any model.
+class Modelled:
+    """The events of a history, and any model that they can be held against.
 
     Raises `UsageError` for an operation that the model can't take.
     """
-    log = model == LOG
-    events = operations_of(history, plain_reads=log)
-    answers = _log_answer if log else _own_answers(history, model)
-    moves = _Moves(model)
-    kinds = [moves.kind(event, answers) for event in events]
-    if history.has_final:
-        events.append(final_event(history))
-        kinds.append(moves.final(history.final))
-    pure = {kind for kind in set(kinds) if moves.is_final(kind) or (log and isinstance(moves.operation(kind), Read))}
-    return Problem(events, kinds, moves, frozenset(pure))
+
+    def __init__(self, history: History, model: Any) -> None:
+        self._log = model == LOG
+        self._answers = _log_answer if self._log else _own_answers(history, model)
+        self._moves = _Moves(model, history.final)
+        events = operations_of(history, plain_reads=self._log)
+        self.events = (*events, final_event(history)) if history.has_final else tuple(events)
+
+    def problem(self, events: Sequence[Event]) -> Problem:
+        """Some of the events as a problem for the search."""
+        kinds = [self._kind(event) for event in events]
+        pure = (kind for kind in set(kinds) if self._moves.is_final(kind) or (self._log and self._is_read(kind)))
+        return Problem(events, kinds, self._moves, frozenset(pure))
+
+    def changed_nothing(self, event: Event) -> bool:
+        """Whether, so far as a search has tried, the event never led to another state."""
+        return self._moves.changed_nothing(self._kind(event))
+
+    def _kind(self, event: Event) -> int:
+        return self._moves.kind(event, self._answers)
+
+    def _is_read(self, kind: int) -> bool:
+        return isinstance(self._moves.operation(kind), Read)
 
 
 def _log_answer(called: Called) -> Any:
@@ -86,47 +99,44 @@ def _step(model: Any, state: Any, operation: Any) -> tuple[Any, Any]:
 class _Moves:
     """The model, asked once for each pair of a state and a kind of operation."""
 
-    def __init__(self, model: Any) -> None:
+    _FINAL = (None, "the snapshot")
+
+    def __init__(self, model: Any, final: Any) -> None:
         self._model = model
+        self._final = final
         self._states = Interned(strict=True)
         self._states.number(model.initial())
-        self._kinds: list[tuple[Any, Any]] = []
-        self._numbers = Interned(strict=True)
-        self._finals: dict[int, Any] = {}
+        self._kinds = Interned(strict=True)
         self._known: dict[tuple[int, int], int] = {}
+        self._changing: set[int] = set()
 
     def kind(self, event: Event, answers: Callable[[Called], Any]) -> int:
-        assert event.called is not None
-        operation, answer = event.called.operation, answers(event.called) if event.answered else _ANY
-        number = self._numbers.number((operation, answer))
-        if number == len(self._kinds):
-            self._kinds.append((operation, answer))
-        return number
-
-    def final(self, snapshot: Any) -> int:
-        """The kind of the snapshot, which is compared by `model.equal`."""
-        number = len(self._kinds)
-        self._kinds.append((None, _ANY))
-        self._finals[number] = snapshot
-        return number
+        if event.called is None:
+            return self._kinds.number(self._FINAL)
+        return self._kinds.number((event.called.operation, answers(event.called) if event.answered else _ANY))
 
     def is_final(self, kind: int) -> bool:
-        return kind in self._finals
+        return self._kinds.values[kind] is self._FINAL
 
     def operation(self, kind: int) -> Any:
-        return self._kinds[kind][0]
+        return self._kinds.values[kind][0]
+
+    def changed_nothing(self, kind: int) -> bool:
+        return kind not in self._changing
 
     def __call__(self, state: int, kind: int) -> int:
         found = self._known.get((state, kind))
         if found is None:
             found = self._known[state, kind] = self._move(state, kind)
+            if found not in (NO, state):
+                self._changing.add(kind)
         return found
 
     def _move(self, state: int, kind: int) -> int:
         before = self._states.values[state]
-        if kind in self._finals:
-            return state if self._model.equal(self._finals[kind], before) else NO
-        operation, given = self._kinds[kind]
+        if self.is_final(kind):  # what a snapshot is compared by is the model's own
+            return state if self._model.equal(self._final, before) else NO
+        operation, given = self._kinds.values[kind]
         after, answer = _step(self._model, before, operation)
         if given is not _ANY and not same_json(given, answer):
             return NO

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.core.errors import UsageError
 from harness.core.history import Called
@@ -31,8 +32,7 @@ class Budget:
                 raise UsageError(f"a budget of {getattr(self, name)} {name} allows nothing: say more than 0.")
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """An operation in the order that was found, and the moment at which it may have taken effect (ns)."""
 
     number: int

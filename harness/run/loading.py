@@ -26,17 +26,37 @@ def load_adapter(spec: str) -> Any:
 
     Raises `UsageError`, in one sentence, where there is none or it is no adapter.
     """
-    place, colon, name = spec.rpartition(":")
-    if not colon or not place or not name.isidentifier():
-        raise UsageError(f"{spec!r} does not name an adapter: {_FORM}.")
-    module = _from_file(place) if _is_path(place) else _from_module(place)
-    try:
-        candidate = getattr(module, name)
-    except AttributeError:
-        raise UsageError(f"{place} has no class {name}: {_listed(module)}.") from None
+    candidate = _named(spec, "an adapter", lambda module, name: f"has no class {name}: {_listed(module)}")
     validate_adapter(candidate, spec)
     _require_no_arguments(candidate, spec)
     return candidate
+
+
+def load_model(spec: str) -> Any:
+    """The sequential model that `spec` names: an object, a class of such, or the model of an adapter.
+
+    Raises `UsageError`, in one sentence, where there is none.
+    """
+    found = _named(spec, "a model", lambda module, name: f"has no {name}")
+    found = getattr(found, "model", found)
+    if isinstance(found, type):
+        _require_no_arguments(found, spec)
+        found = _run(spec, found)
+    missing = [name for name in ("initial", "step", "equal") if not callable(getattr(found, name, None))]
+    if missing:
+        raise UsageError(f"{spec} is no model: it has no {missing[0]}.")
+    return found
+
+
+def _named(spec: str, what: str, missing: Callable[[ModuleType, str], str]) -> Any:
+    place, colon, name = spec.rpartition(":")
+    if not colon or not place or not name.isidentifier():
+        raise UsageError(f"{spec!r} does not name {what}: {_FORM}.")
+    module = _from_file(place) if _is_path(place) else _from_module(place)
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise UsageError(f"{place} {missing(module, name)}.") from None
 
 
 def _require_no_arguments(candidate: Any, label: str) -> None:

@@ -75,6 +75,11 @@ def write_comparison_junit(comparisons: Sequence[Comparison], target: Path) -> P
     return _write(target, render_comparison_junit(comparisons))
 
 
+def write_page(text: str, target: Path) -> Path:
+    """Write a page that is complete."""
+    return _write(target, text)
+
+
 def write_pace(comparison: PaceComparison, directory: Path, target: Path | None) -> list[Path]:
     """Write a comparison of two versions and its page, and the comparison to `target` too; the paths written."""
     document = json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) + "\n"

@@ -3,16 +3,47 @@ those of the rule. And the histories to try it on."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from harness.core.history import Called, History, Outcome, history_of
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG, same_json
-from harness.core.operations import READS, Append, AppendMany, Delete, Get, Load, Put, PutMany, Read, Save
+from harness.core.operations import Append, AppendMany, Delete, Get, Load, Put, PutMany, Read, Save
 
-READING = READS
+
+@dataclass(frozen=True)
+class Add:
+    amount: int
+
+
+@dataclass(frozen=True)
+class Look:
+    pass
+
+
+class Counter:
+    """A user's model: it adds up, and tells the sum after every addition."""
+
+    def initial(self) -> int:
+        return 0
+
+    def step(self, state: int, operation: Any) -> tuple[int, Any]:
+        match operation:
+            case Add(amount):
+                return state + amount, state + amount
+            case Look():
+                return state, state
+        raise TypeError(f"a counter can't {operation}")
+
+    def equal(self, recovered: Any, state: int) -> bool:
+        return bool(recovered == state)
+
+
+MODELS: dict[str, Any] = {"KEY_VALUE": KEY_VALUE, "DOCUMENT": DOCUMENT, "LOG": LOG, "counter": Counter()}
 
 
 def linearizable(history: History, model: Any) -> bool:
@@ -22,12 +53,12 @@ def linearizable(history: History, model: Any) -> bool:
     for size in range(len(unanswered) + 1):
         for chosen in itertools.combinations(unanswered, size):
             for order in itertools.permutations(answered + list(chosen)):
-                if _in_time(order) and _explained(order, history, model):
+                if in_time(order) and explained(order, history, model):
                     return True
     return False
 
 
-def _in_time(order: tuple[Called, ...]) -> bool:
+def in_time(order: tuple[Called, ...]) -> bool:
     """No operation stands before one that was answered before it was called."""
     for place, earlier in enumerate(order):
         for later in order[place + 1 :]:
@@ -37,7 +68,7 @@ def _in_time(order: tuple[Called, ...]) -> bool:
     return True
 
 
-def _explained(order: tuple[Called, ...], history: History, model: Any) -> bool:
+def explained(order: tuple[Called, ...], history: History, model: Any) -> bool:
     """Whether the model, operation by operation, gives the answers and the snapshot; unanswered ones may come after."""
     state = model.initial()
     fits = not history.has_final or all(called.outcome is Outcome.INFO for called in order)
@@ -62,87 +93,88 @@ def _agrees(called: Called, answer: Any, model: Any) -> bool:
 
 # --- histories ------------------------------------------------------------------------------------
 
-#: The order of the six moments of three operations, of which two share a client.
+
 def interleavings() -> Iterator[tuple[tuple[int, int], ...]]:
     """Calls and answers of three operations, the first two of one client: all orders of the six moments, and ties."""
-    moments = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    moments = [(number, end) for number in range(3) for end in (0, 1)]
     for order in itertools.permutations(moments):
         at = {moment: place for place, moment in enumerate(order)}
         if at[0, 0] < at[0, 1] < at[1, 0] < at[1, 1] and at[2, 0] < at[2, 1]:
             yield tuple((at[number, 0], at[number, 1]) for number in range(3))
-    yield ((0, 1), (1, 2), (1, 1))
-    yield ((0, 1), (2, 3), (1, 2))
-    yield ((0, 2), (2, 2), (2, 4))
+    yield from (((0, 1), (1, 2), (1, 1)), ((0, 1), (2, 3), (1, 2)), ((0, 2), (2, 2), (2, 4)))
 
 
-def called(number: int, client: int, operation: Any, times: tuple[int, int], outcome: Outcome, answer: Any) -> Called:
-    return Called(number, client, operation, times[0], times[1], outcome, answer)
-
-
-_CHOICES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
-    "KEY_VALUE": [
+#: What the operations of tiny histories are, and the answers that they may have.
+_CHOICES: dict[str, tuple[tuple[Any, tuple[Any, ...]], ...]] = {
+    "KEY_VALUE": (
         (Put("k", "a"), (None,)),
         (Put("k", "b"), (None,)),
         (Delete("k"), (None,)),
         (Get("k"), (None, "a", "b")),
-    ],
-    "DOCUMENT": [(Save({"n": 1}), (None,)), (Save({"n": 2}), (None,)), (Load(), (None, {"n": 1}, {"n": 2}))],
-    "LOG": [
+    ),
+    "DOCUMENT": ((Save({"n": 1}), (None,)), (Save({"n": 2}), (None,)), (Load(), (None, {"n": 1}, {"n": 2}))),
+    "LOG": (
         (Append("a"), (None, 0, 1)),
         (Append("b"), (None, 0)),
         (Read(0), ([], ["a"], ["a", "b"])),
         (Read(1), ([], ["b"])),
-    ],
+    ),
+    "counter": ((Add(1), (1, 2)), (Add(2), (2, 3)), (Look(), (0, 1, 3))),
 }
-_MODELS: dict[str, Any] = {"KEY_VALUE": KEY_VALUE, "DOCUMENT": DOCUMENT, "LOG": LOG}
+_OUTCOMES = ((Outcome.OK,) * 3, (Outcome.OK, Outcome.OK, Outcome.INFO), (Outcome.INFO, Outcome.OK, Outcome.OK))
 
 
 def tiny(name: str) -> Iterator[History]:
-    """Every history of three operations, two clients, all interleavings; the outcome of the last two varies."""
-    model = _MODELS[name]
+    """Every history of three operations of two clients: all interleavings, all answers, one of them or none missing."""
     steps = [(operation, answer) for operation, answers in _CHOICES[name] for answer in answers]
-    for times in interleavings():
-        for chosen in itertools.product(steps, repeat=3):
-            for outcomes in ((Outcome.OK,) * 3, (Outcome.OK, Outcome.OK, Outcome.INFO), (Outcome.INFO,) + (Outcome.OK,) * 2):
-                if any(o is Outcome.INFO and a is not None for (_, a), o in zip(chosen, outcomes, strict=True)):
-                    continue
-                clients = (0, 0, 1)
-                yield history_of(
-                    called(number, clients[number], operation, times[number], outcomes[number], answer)
+    for chosen in itertools.product(steps, repeat=3):
+        for times, outcomes in itertools.product(interleavings(), _OUTCOMES):
+            yield History(
+                tuple(
+                    Called(number, number // 2, operation, *times[number], outcomes[number], answer)
                     for number, (operation, answer) in enumerate(chosen)
                 )
-    assert model is not None
+            )
 
 
-def generated(seed: int, name: str, *, clients: int = 3, length: int = 6, spoil: float = 0.5, keys: int = 1) -> History:
-    """A history of a store that works, each operation at one moment within its interval; then perhaps one lie."""
+@dataclass
+class _Clients:
+    """Clients that call when they are free; one that was not answered calls no more, but for the last."""
+
+    rnd: random.Random
+    free: dict[int, int]
+    point: int = 0
+
+    def call(self, outcome: Outcome) -> tuple[int, int, int]:
+        client = self.rnd.choice(sorted(self.free))
+        begins = max(self.free[client], self.point - self.rnd.randrange(4))
+        self.point = max(begins, self.point) + self.rnd.randrange(2)
+        ends = self.point + self.rnd.randrange(4)
+        self.free[client] = ends + 1
+        if outcome is Outcome.INFO and len(self.free) > 1:
+            del self.free[client]
+        return client, begins, ends
+
+
+def generated(seed: int, name: str, *, clients: int = 3, length: int = 6, keys: int = 1) -> History:
+    """A history of a store that works, each operation at one moment within its interval; in half of them one lie."""
     rnd = random.Random(seed)
-    model = _MODELS.get(name) or _OWN
+    model = MODELS[name]
     state = model.initial()
     made: list[Called] = []
-    free = [0] * clients
-    last = 0
+    working = _Clients(rnd, dict.fromkeys(range(clients), 0))
     for number in range(length):
-        client = rnd.randrange(clients)
-        begins = max(free[client], last - rnd.randrange(4))
-        point = max(begins, last) + rnd.randrange(2)
-        ends = point + rnd.randrange(4)
-        last, free[client] = point, ends + 1
-        operation = _operation(rnd, name, number, keys)
         outcome = rnd.choices((Outcome.OK, Outcome.INFO, Outcome.FAIL), (8, 2, 1))[0]
+        client, begins, ends = working.call(outcome)
+        operation = _operation(rnd, name, number, keys)
         answer = None
         if outcome is Outcome.OK or (outcome is Outcome.INFO and rnd.random() < 0.5):
             state, answer = model.step(state, operation)
-        told = answer if outcome is Outcome.OK else None
-        if isinstance(operation, (Append, AppendMany)) and rnd.random() < 0.4:
-            told = None
-        if outcome is Outcome.INFO:
-            free[client] = 1 << 30 if sum(at < 1 << 30 for at in free) > 1 else free[client]
-        made.append(Called(number, client, operation, begins, ends, outcome, told))
-    final = rnd.random() < 0.5
-    if rnd.random() < spoil:
-        made, state = _spoiled(rnd, made, state, name)
-    if not final:
+        untold = outcome is not Outcome.OK or (isinstance(operation, (Append, AppendMany)) and rnd.random() < 0.4)
+        made.append(Called(number, client, operation, begins, ends, outcome, None if untold else answer))
+    if rnd.random() < 0.5:
+        made, state = _spoiled(rnd, made, state)
+    if rnd.random() < 0.5:
         return history_of(made)
     return history_of(made, final=list(state) if isinstance(state, tuple) else state, has_final=True)
 
@@ -164,16 +196,15 @@ def _operation(rnd: random.Random, name: str, number: int, keys: int) -> Any:
     return rnd.choice(made)
 
 
-def _spoiled(rnd: random.Random, made: list[Called], state: Any, name: str) -> tuple[list[Called], Any]:
-    """One answer is that of another read, one append is elsewhere, or the snapshot has lost something."""
-    import dataclasses
-
+def _spoiled(rnd: random.Random, made: list[Called], state: Any) -> tuple[list[Called], Any]:
+    """The snapshot has lost something, or one read has the answer of another one."""
     if rnd.random() < 0.3:
         match state:
             case dict() if state:
                 return made, dict(list(state.items())[:-1])
             case tuple() if state:
-                return made, tuple(part for place, part in enumerate(state) if place != rnd.randrange(len(state)))
+                gone = rnd.randrange(len(state))
+                return made, state[:gone] + state[gone + 1 :]
             case int():
                 return made, state - 1
     reads = [place for place, one in enumerate(made) if one.outcome is Outcome.OK and one.answer is not None]
@@ -182,39 +213,3 @@ def _spoiled(rnd: random.Random, made: list[Called], state: Any, name: str) -> t
         if type(made[first].answer) is type(made[second].answer):
             made[first] = dataclasses.replace(made[first], answer=made[second].answer)
     return made, state
-
-
-# --- a model of a user's --------------------------------------------------------------------------
-from dataclasses import dataclass  # noqa: E402
-
-
-@dataclass(frozen=True)
-class Add:
-    amount: int
-
-
-@dataclass(frozen=True)
-class Look:
-    pass
-
-
-class Counter:
-    """Adds up, and tells the sum after every addition."""
-
-    def initial(self) -> int:
-        return 0
-
-    def step(self, state: int, operation: Any) -> tuple[int, Any]:
-        match operation:
-            case Add(amount):
-                return state + amount, state + amount
-            case Look():
-                return state, state
-        raise TypeError(f"what is {operation}?")
-
-    def equal(self, recovered: Any, state: int) -> bool:
-        return bool(recovered == state)
-
-
-_OWN = Counter()
-COUNTER = _OWN
