@@ -71,7 +71,7 @@ def pauses(course: Course, inside: Collection[int], *, killed: bool) -> Iterator
     calls `inside` operations, and no calls that nobody else can notice - stopped before one of those a process has done
     the same to the others as before the next.
     """
-    numbered = [(number, item) for number, item in enumerate(course, 1) if isinstance(item, Called)]
+    numbered = list(enumerate((item for item in course if isinstance(item, Called)), 1))
     loud = [number for number, item in numbered if item.name not in _UNNOTICED]
     ordered = [*spread_first([n for n in loud if n in inside]), *spread_first([n for n in loud if n not in inside])]
     ordered += [number for number, _ in numbered if number not in set(loud)]

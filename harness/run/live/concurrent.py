@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.errors import UsageError
 from harness.core.history import Called, History, Outcome
 from harness.core.models import DOCUMENT, KEY_VALUE
 from harness.core.operations import Append, AppendMany, Get, Load, Put, PutMany, Read, Save, describe
@@ -34,19 +35,23 @@ class Judgement:
 def judged(history: History, model: Any) -> Judgement:
     """Judge the history of one trial by its answers and the snapshot at its end."""
     model = model if is_built_in(model) else TolerantModel(model)
-    checked = check(history, model, BUDGET)
+    foreign = next((found for found in _foreign(history, model) if found is not None), None)
+    if foreign is not None:
+        return Judgement(foreign)
+    try:
+        checked = check(history, model, BUDGET)
+    except UsageError as error:  # a model of the user's own can't take what was done in another order
+        return Judgement(unknown=str(error))
     if checked.verdict is Verdict.PASS:
         return Judgement()
     if checked.verdict is Verdict.UNKNOWN:
         return Judgement(unknown=f"the history of {len(history)} operations is too hard to judge: {checked.reason}")
-    return _broken(history, model)
+    contradiction = checked.contradiction
+    return _broken(history, model, "" if contradiction is None else contradiction.sentence)
 
 
-def _broken(history: History, model: Any) -> Judgement:
+def _broken(history: History, model: Any, contradiction: str) -> Judgement:
     """What is wrong with a history that no order explains."""
-    foreign = next((found for found in _foreign(history, model) if found is not None), None)
-    if foreign is not None:
-        return Judgement(foreign)
     if torn := _torn_batch(history, model):
         return Judgement(Violation("torn_operation", f"part of {describe(torn.operation)} is seen"), torn.number)
     lost = _lost(history, model)
@@ -58,7 +63,7 @@ def _broken(history: History, model: Any) -> Judgement:
         names = " and ".join(f"{describe(called.operation)} of client {called.client}" for called in lost)
         sentence = f"{names} was acknowledged, and {gone}{shown}"
         return Judgement(Violation(LOST_UPDATE, sentence, tuple(called.number for called in lost)), lost[0].number)
-    sentence = f"no order of the {len(history)} operations explains every answer{shown}"
+    sentence = contradiction or f"no order of the {len(history)} operations explains every answer{shown}"
     return Judgement(Violation(NOT_LINEARIZABLE, sentence))
 
 
