@@ -28,12 +28,14 @@ _CROWDS = ((3, 4), (4, 3), (4, 5))
 
 def pairs(adapter: Any, seed: int, count: int) -> tuple[Workload, ...]:
     """So many workloads of two clients, after a beginning by a third; the same ones for the same seed."""
-    return tuple(Workload(f"pair-{n}", tuple(_pair(workload_source(adapter, f"pair {seed} {n}"), n))) for n in range(count))
+    sources = (workload_source(adapter, f"pair {seed} {number}") for number in range(count))
+    return tuple(Workload(f"pair-{n}", tuple(_pair(source, n))) for n, source in enumerate(sources))
 
 
 def crowds(adapter: Any, seed: int, count: int) -> tuple[Workload, ...]:
     """So many workloads of three or four clients."""
-    return tuple(Workload(f"crowd-{n}", tuple(_crowd(workload_source(adapter, f"crowd {seed} {n}"), n))) for n in range(count))
+    sources = (workload_source(adapter, f"crowd {seed} {number}") for number in range(count))
+    return tuple(Workload(f"crowd-{n}", tuple(_crowd(source, n))) for n, source in enumerate(sources))
 
 
 def _pair(source: Source, number: int) -> Iterator[By]:
@@ -140,6 +142,7 @@ def _in_turn(examples: list[Any]) -> Iterator[Any]:
 
 
 def workload_source(adapter: Any, seed: str) -> Source:
+    """Where the operations of one workload come from."""
     if any(adapter.model is model for model in (KEY_VALUE, DOCUMENT, LOG)):
         return Source(adapter.model, supported_operations(adapter) or (), seed)
     return ExampleSource(adapter, seed)

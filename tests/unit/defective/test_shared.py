@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,36 +65,39 @@ def test_the_part_holds_each_row_once() -> None:
 
 def test_a_table_that_was_read_before_the_lock_is_old(tmp_path: Path) -> None:
     """D43: what another handle wrote in between is overwritten; N15 reads it."""
-    seen = {}
-    for row in ROWS:
-        if row.id in ("D43", "N15"):
-            (tmp_path / row.id).mkdir()
-            store = adapter_of(row)().open(tmp_path / row.id)
-            original, other = store._lock, adapter_of(row)().open(tmp_path / row.id)
+    assert interrupted("D43", tmp_path) == {"a": "1"}
+    assert interrupted("N15", tmp_path) == {"a": "1", "b": "2"}
 
-            def lock(original=original, other=other):  # type: ignore[no-untyped-def]
-                store._lock = original
-                other.change({"b": "2"})
-                return original()
 
-            store._lock = lock
-            store.change({"a": "1"})
-            seen[row.id] = store.load()
-    assert seen == {"D43": {"a": "1"}, "N15": {"a": "1", "b": "2"}}
+def interrupted(row_id: str, folder: Path) -> dict[str, str]:
+    """The table after a change by one handle, and another by a second handle just before the first has the lock."""
+    [row] = [row for row in ROWS if row.id == row_id]
+    (folder / row_id).mkdir()
+    store, other = (adapter_of(row)().open(folder / row_id) for _ in range(2))
+    take = store._lock
+
+    def lock() -> Any:
+        other.change({"b": "2"})
+        return take()
+
+    store._lock = lock
+    store.change({"a": "1"})
+    items: dict[str, str] = store.load()
+    return items
 
 
 def test_two_that_sought_the_same_end_write_over_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """L29: the end is sought before the other writes."""
     first, second = (l29_seek_and_write.SharedLog(tmp_path) for _ in range(2))
-    seek = l29_seek_and_write.os.lseek
+    seek = os.lseek
 
     def slow(descriptor: int, position: int, whence: int) -> int:
-        found = seek(descriptor, position, whence)
-        monkeypatch.setattr(l29_seek_and_write.os, "lseek", seek)
+        found: int = seek(descriptor, position, whence)
+        monkeypatch.setattr(os, "lseek", seek)
         second.append("second")
         return found
 
-    monkeypatch.setattr(l29_seek_and_write.os, "lseek", slow)
+    monkeypatch.setattr(os, "lseek", slow)
     first.append("first, which is longer")
     assert first.records() == ["first, which is longer"]
     first.close()
@@ -101,10 +106,10 @@ def test_two_that_sought_the_same_end_write_over_each_other(tmp_path: Path, monk
 
 def test_a_record_that_was_cut_short_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """L29 and N10: it raises, and is no record; nor is a second one of the same name."""
-    write = l29_seek_and_write.os.write
+    write = os.write
     log = l29_seek_and_write.SharedLog(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(l29_seek_and_write.os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+        patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
         with pytest.raises(OSError, match="cut short"):
             log.append("never")
     log.append("once")
