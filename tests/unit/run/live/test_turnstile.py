@@ -163,6 +163,29 @@ def test_a_lock_of_somebody_elses_is_waited_for(tmp_path: Path) -> None:
     assert notes == ["b", "a"]
 
 
+def test_a_thread_of_the_stores_own_frees_what_all_wait_for(tmp_path: Path) -> None:
+    made, notes = Turnstile(tmp_path, 1, ()), list[str]()
+    lock = SteppedLock(made)
+    lock.acquire()
+    made.step()  # of nobody who takes turns
+
+    def free() -> None:
+        while made.members[0].waits is None:
+            time.sleep(0)
+        lock.release()
+
+    helper = threading.Thread(target=free)
+    helper.start()
+
+    def take() -> None:
+        with lock:
+            notes.append("a")
+
+    assert made.run([take])
+    helper.join()
+    assert notes == ["a"] and made.steps == 1
+
+
 def test_a_reentrant_lock_is_taken_again_by_its_holder_only(tmp_path: Path) -> None:
     made, notes = Turnstile(tmp_path, 2, ()), list[Any]()
     lock = SteppedRLock(made)
