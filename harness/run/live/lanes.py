@@ -133,19 +133,31 @@ def overlaps(made: History) -> bool:
 
 
 def lines(made: History) -> tuple[str, ...]:
-    """A line for each operation in the order of their beginnings, with times since the first in seconds."""
+    """A line for each operation in the order of their beginnings, with what the client was told."""
+    return tuple(f"{_operation(item)}  # {_fate(item)}" for item in made)
+
+
+def timed_lines(made: History) -> tuple[str, ...]:
+    """The same with times since the first beginning, in seconds. They are never the same twice."""
     start = made.operations[0].invoked_ns if made.operations else 0
-    return tuple(_line(item, start) for item in made)
+    return tuple(f"{_operation(item)} {_times(item, start)} {_fate(item)}" for item in made)
 
 
-def _line(item: Called, start_ns: int) -> str:
+def _operation(item: Called) -> str:
+    return f"client {item.client}: {describe(item.operation)}"
+
+
+def _times(item: Called, start_ns: int) -> str:
     began = f"{(item.invoked_ns - start_ns) / 1e9:.3f}"
-    ended = "?" if item.completed_ns is None else f"{(item.completed_ns - start_ns) / 1e9:.3f}"
-    fate = {Outcome.OK: "acknowledged", Outcome.FAIL: "refused", Outcome.INFO: "not answered"}[item.outcome]
-    if item.outcome is Outcome.INFO and item.error and item.completed_ns is None:
-        fate = item.error if item.error.startswith("it ") else f"raised {item.error}"
-    answer = "" if item.answer is None else f" with {describe(item.answer)}"
-    return f"client {item.client}: {describe(item.operation)} {began}-{ended} s {fate}{answer}"
+    return f"{began}-? s" if item.completed_ns is None else f"{began}-{(item.completed_ns - start_ns) / 1e9:.3f} s"
+
+
+def _fate(item: Called) -> str:
+    if item.outcome is Outcome.INFO:
+        return item.error if item.error.startswith("it ") else f"raised {item.error}"
+    if item.outcome is Outcome.FAIL:
+        return f"refused: {item.error}"
+    return "acknowledged" if item.answer is None else f"acknowledged with {describe(item.answer)}"
 
 
 # --- where it happened --------------------------------------------------------------------------

@@ -370,7 +370,7 @@ def exhibit_of(what: str, made: History, violation: Violation, before: Image, af
     sentence = f"{violation.sentence[:1].upper()}{violation.sentence[1:]}."
     return Exhibit(
         lines=(*lanes.lines(made), f"<{what}>"),
-        told=f"{answered} of {len(made)} operations had been answered.",
+        told=f"{answered} of {len(made)} operations had been answered: {'; '.join(lanes.timed_lines(made))}.",
         called="; ".join(item.what for item in made.disturbances) or "Nobody was stopped.",
         reached=f"{what[:1].upper()}{what[1:]}.",
         found=sentence,

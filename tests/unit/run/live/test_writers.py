@@ -16,7 +16,7 @@ from harness.core.history import Outcome
 from harness.core.workload import By, Workload
 from harness.inject.writers import Pause, Race
 from harness.judge.classify import Violation
-from harness.run.live import writers
+from harness.run.live import lanes, writers
 from harness.run.live.writers import ProcessesEngine, RacesEngine, WriterKillsEngine
 from store_under_test.defective import (
     d09_shared_temporary_name,
@@ -90,10 +90,15 @@ def test_a_story_tells_what_each_client_did(tmp_path: Path) -> None:
     made = engine(d43_read_before_lock.Adapter, tmp_path)
     [fault] = at(made, "flock")
     exhibit = made.attempt(fault).exhibit
-    assert exhibit.lines[0].startswith("client 0: Put('a', '0') 0.000-") and exhibit.lines[0].endswith("s acknowledged")
-    assert any("client 2: Get('b')" in line and "acknowledged with '2'" in line for line in exhibit.lines)
-    assert exhibit.lines[-1] == f"<{fault.describe()}>"
-    assert exhibit.called == "client 1 stood still" and exhibit.told == "4 of 4 operations had been answered."
+    assert exhibit.lines == (
+        "client 0: Put('a', '0')  # acknowledged",
+        "client 1: Put('a', '1')  # acknowledged",
+        "client 2: Put('b', '2')  # acknowledged",
+        "client 2: Get('b')  # acknowledged with '2'",
+        f"<{fault.describe()}>",
+    )
+    assert exhibit.called == "client 1 stood still"
+    assert exhibit.told.startswith("4 of 4 operations had been answered: client 0: Put('a', '0') 0.000-")
 
 
 def test_a_process_that_dies_with_the_lock_holds_up_nobody(tmp_path: Path) -> None:
@@ -213,6 +218,8 @@ def test_answers_that_cannot_be_sent_are_unknown_and_refusals_are_none(tmp_path:
     made = engine(Opaque, tmp_path)
     outcomes = {called.operation: called for called in made._history(made._meet(Pause(999)))}
     assert outcomes[Put("a", "1")].outcome is Outcome.INFO and "can't be pickled" in outcomes[Put("a", "1")].error
+    told = lanes.lines(made._history(made._meet(Pause(999, early=True))))
+    assert "client 2: Put('b', '2')  # refused: Unsupported: no such key" in told
     assert made.attempt(at(made, "write")[0]).violation is None
 
 
