@@ -61,7 +61,12 @@ class SharedLog:
 class Adapter:
     name = "n10-ordered-by-commit"
     model = LOG
-    contract = Contract(io_error=None, corruption=None, writers="processes")
+    contract = Contract(
+        power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
+        io_error=None,
+        corruption=None,
+        writers="processes",
+    )
 
     def open(self, directory: Path) -> SharedLog:
         return SharedLog(directory)

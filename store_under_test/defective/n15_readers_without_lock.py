@@ -64,7 +64,12 @@ class SharedTable:
 class Adapter:
     name = "n15-readers-without-lock"
     model = KEY_VALUE
-    contract = Contract(io_error=None, corruption=None, writers="processes")
+    contract = Contract(
+        power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
+        io_error=None,
+        corruption=None,
+        writers="processes",
+    )
     operations = (Put, Delete, PutMany, Get)
 
     def open(self, directory: Path) -> SharedTable:

@@ -47,7 +47,12 @@ class SharedDocument:
 class Adapter:
     name = "n16-last-writer-wins"
     model = DOCUMENT
-    contract = Contract(io_error=None, corruption=None, writers="processes")
+    contract = Contract(
+        power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
+        io_error=None,
+        corruption=None,
+        writers="processes",
+    )
     operations = (Save, Load)
 
     def open(self, directory: Path) -> SharedDocument:

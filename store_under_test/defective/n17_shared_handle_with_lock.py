@@ -53,7 +53,12 @@ class SharedTable:
 class Adapter:
     name = "n17-shared-handle-with-lock"
     model = KEY_VALUE
-    contract = Contract(io_error=None, corruption=None, writers="threads")
+    contract = Contract(
+        power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
+        io_error=None,
+        corruption=None,
+        writers="threads",
+    )
     operations = (Put, Delete, Get)
 
     def open(self, directory: Path) -> SharedTable:

@@ -145,7 +145,7 @@ ENGINES: dict[str, EngineKind] = {
         "races",
         deterministic=False,
         ordered=True,
-        cost=120,
+        cost=240,
         forks=True,
         compound=True,
         promises=("processes",),

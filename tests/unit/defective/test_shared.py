@@ -11,6 +11,7 @@ import pytest
 
 from harness import Append, Contract, Delete, Put, Save
 from harness.core.adapter import validate_adapter
+from harness.core.persistence import POWER_LOSS_PRESETS
 from store_under_test.defective import catalogue, l29_seek_and_write
 from store_under_test.defective.catalogue import Row
 from store_under_test.defective.catalogue_writers import ROWS
@@ -56,6 +57,7 @@ def test_promises_that_several_may_write(row: Row) -> None:
     assert None not in (contract.process_crash, contract.power_loss) and contract.writers != "one"
     assert (contract.io_error, contract.corruption) == (None, None)
     assert bool(row.claims) == bool(row.kinds) == bool(marked_lines(row))
+    assert row.kinds or contract.power_loss_models == POWER_LOSS_PRESETS
 
 
 def test_the_part_holds_each_row_once() -> None:
