@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,7 +170,7 @@ def test_a_thread_of_the_stores_own_frees_what_all_wait_for(tmp_path: Path) -> N
 
     def free() -> None:
         while made.members[0].waits is None:
-            time.sleep(0)
+            os.sched_yield()
         lock.release()
 
     helper = threading.Thread(target=free)
@@ -272,8 +271,12 @@ def test_who_polls_gives_its_turn_away(tmp_path: Path) -> None:
 
 def test_a_standstill_that_nobody_explains_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Turnstile(tmp_path, 1, ())
+
+    def stands() -> None:
+        threading.Event().wait()
+
     with patience(monkeypatch, 0.05):
-        assert not made.run([lambda: time.sleep(1_000)])
+        assert not made.run([stands])
     assert made.stuck and not made.in_cycle
 
 
