@@ -7,13 +7,16 @@ from dataclasses import dataclass
 #: The engine of scenarios that crash recorded traces, and that of those that measure; all others inject live faults.
 CRASH_ENGINE = "crash"
 MEASURE_ENGINE = "measure"
+#: Families of workloads of several clients.
+SHARED_FAMILIES = ("pairs", "crowds")
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """Which claim an experiment tries to break, with which workloads and faults.
 
-    `family` names the workloads ("short", "long", "large"). `during_recovery` says that the
+    `family` names the workloads ("short", "long", "large"; "pairs" and "crowds" are
+    those of several clients). `during_recovery` says that the
     crash happens while the store recovers from another one. `minimum_operations` is what a
     workload must acknowledge for its evidence to mean anything. `engine` is what injects the faults: "crash" for the
     crash states of recorded traces, "measure" for none (a load and a clock), else the name of an engine of live faults.

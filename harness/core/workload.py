@@ -14,6 +14,14 @@ class Reopen:
 
 
 @dataclass(frozen=True, slots=True)
+class By:
+    """An operation of one of several clients: 0 comes before all others, those from 1 on work at the same time."""
+
+    client: int
+    operation: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """Named steps for one store: operations of its model, and `Reopen`."""
 

@@ -18,6 +18,7 @@ from harness.core.examples import LONG_SIZES, text
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
 from harness.core.workload import Reopen, Workload
+from harness.explore.clients import crowds, pairs
 
 Shape = Callable[["_Values"], Any]
 MAXIMUM_LENGTH = 6
@@ -27,11 +28,14 @@ MAXIMUM_SHAPES = 6
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many workloads of each kind; `long_steps` holds the length of each long one."""
+    """How many workloads of each kind; `long_steps` holds the length of each long one. `pairs` of clients and `crowds`
+    of more work at the same time, where a contract lets them."""
 
     short: int
     long_steps: tuple[int, ...]
     large: bool
+    pairs: int = 2
+    crowds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,12 @@ class Workloads:
     exhaustive_length: int
     shapes: int
     idle: frozenset[str] = frozenset()
+    pairs: tuple[Workload, ...] = ()
+    crowds: tuple[Workload, ...] = ()
 
     def family(self, name: str) -> tuple[Workload, ...]:
-        return {"short": self.short, "long": self.long, "large": self.large}[name]
+        families = {"short": self.short, "long": self.long, "large": self.large}
+        return {**families, "pairs": self.pairs, "crowds": self.crowds}[name]
 
 
 class _Values:
@@ -79,7 +86,9 @@ def workloads(adapter: Any, *, seed: int, extent: Extent) -> Workloads:
     )
     large = _large(adapter.model, seed) if extent.large else ()
     idle = frozenset(workload.name for workload in short if not _changes(adapter.model, workload))
-    return Workloads(short, long, large, length, len(steps), idle)
+    shared = adapter.contract.writers != "one"
+    several = (pairs(adapter, seed, extent.pairs), crowds(adapter, seed, extent.crowds)) if shared else ((), ())
+    return Workloads(short, long, large, length, len(steps), idle, *several)
 
 
 def _changes(model: Any, workload: Workload) -> bool:

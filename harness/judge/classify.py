@@ -108,15 +108,22 @@ def _explained_without(oracle: Oracle, recovered: Any, begun: int, dropped: tupl
 def _key_value(oracle: Oracle, recovered: Any, admissible: Window) -> Violation:
     if not isinstance(recovered, dict):
         return Violation("torn_operation", f"the snapshot is a {type(recovered).__name__}, not a dict")
-    pairs = list(_pairs(oracle.operations[: admissible.highest]))
-    written = set(pairs)
-    foreign = [item for item in recovered.items() if not _among(item, written)]
-    if foreign:
-        return _foreign_pair(foreign[0], pairs)
+    foreign = foreign_pair(oracle.operations[: admissible.highest], recovered)
+    if foreign is not None:
+        return foreign
     missing = _missing_operation(oracle, recovered, admissible)
     if missing is not None:
         return missing
     return Violation("torn_operation", "the keys show a mixture of several operations")
+
+
+def foreign_pair(operations: tuple[Any, ...], recovered: dict[Any, Any]) -> Violation | None:
+    """A pair in `recovered` that none of the operations wrote, if there is one."""
+    pairs = list(_pairs(operations))
+    written = set(pairs)
+    foreign = (item for item in recovered.items() if not _among(item, written))
+    found = next(foreign, None)
+    return None if found is None else _foreign_pair(found, pairs)
 
 
 def _pairs(operations: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
@@ -147,8 +154,13 @@ def _foreign_pair(pair: tuple[Any, Any], pairs: list[tuple[str, str]]) -> Violat
 def _log(oracle: Oracle, recovered: Any, admissible: Window) -> Violation:
     if not isinstance(recovered, list | tuple):
         return Violation("torn_operation", f"the snapshot is a {type(recovered).__name__}, not a list")
-    begun = oracle.operations[: admissible.highest]
-    written = [record for operation in begun for record in records_of(operation)]
+    foreign = foreign_record(oracle.operations[: admissible.highest], recovered)
+    return foreign or _hole(oracle, list(recovered), admissible)
+
+
+def foreign_record(operations: tuple[Any, ...], recovered: list[Any] | tuple[Any, ...]) -> Violation | None:
+    """A record in `recovered` that none of the operations appended, or not so often, if there is one."""
+    written = [record for operation in operations for record in records_of(operation)]
     known = set(written)
     foreign = [record for record in recovered if not _among(record, known)]
     if foreign:
@@ -157,7 +169,7 @@ def _log(oracle: Oracle, recovered: Any, admissible: Window) -> Violation:
     if surplus:
         record = next(iter(surplus))
         return Violation("phantom", f"the record {describe(record)} is there more often than it was appended")
-    return _hole(oracle, list(recovered), admissible)
+    return None
 
 
 def _foreign_record(record: Any, written: list[str]) -> Violation:
@@ -193,6 +205,11 @@ def _hole(oracle: Oracle, recovered: list[str], admissible: Window) -> Violation
 
 def _document(oracle: Oracle, recovered: Any, admissible: Window) -> Violation:
     states = [state for states in oracle.states[: admissible.highest + 1] for state in states]
+    return foreign_document(states, recovered)
+
+
+def foreign_document(states: list[Any], recovered: Any) -> Violation:
+    """What is wrong with a document that is none of the states."""
     known: dict[str, list[Any]] = {}
     for state in states:
         for path, leaf in leaves(state):

@@ -73,12 +73,13 @@ PROFILES = {
     for profile in (
         Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
                 LiveExtent(2, 0, large=False, faults=240, schedules=12)),
-        Profile("standard", Extent(48, (12, 28), large=True), Limits(8_000, 120, 60_000, 1_000), 1, 6, 900.0,
+        Profile("standard", Extent(48, (12, 28), large=True, pairs=3, crowds=2), Limits(8_000, 120, 60_000, 1_000),
+                1, 6, 900.0,
                 LiveExtent(5, 1, large=True, faults=2_000, hunts=2, hunt_examples=8, hunt_steps=20, reopenings=1_000),
                 MeasureExtent(2_000, 10, 120.0)),
         Profile(
             "exhaustive",
-            Extent(600, (20, 40, 60), large=True),
+            Extent(600, (20, 40, 60), large=True, pairs=60, crowds=30),
             Limits(100_000, 2_000, 5_000_000),
             2,
             24,

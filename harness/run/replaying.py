@@ -11,7 +11,7 @@ from typing import Any
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate, Finding, certificate_from_json
 from harness.core.trace import Image, Trace, empty_image
-from harness.core.workload import Reopen, Workload
+from harness.core.workload import By, Reopen, Workload
 from harness.crash.materialize import Materializer
 from harness.crash.states import Knowledge
 from harness.judge.oracle import window
@@ -121,7 +121,7 @@ def _decoded_job(finding: Finding, adapter: Any) -> TrialsJob:
     example = finding.counterexample
     try:
         types = {**operation_types(adapter), **fault_types()}
-        steps = tuple(decode_value(item, {**types, "Reopen": Reopen}) for item in example["workload"])
+        steps = tuple(decode_value(item, {**types, "Reopen": Reopen, "By": By}) for item in example["workload"])
         fault = decode_value(example["fault"], types)
         engine, claim, promise = (str(example[name]) for name in ("engine", "claim", "promise"))
         if engine not in ENGINES:

@@ -16,6 +16,7 @@ from scenarios import (
     power_loss,
     process_crash,
     resources,
+    writers,
 )
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -27,6 +28,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *failing_calls.SCENARIOS,
     *clocks.SCENARIOS,
     *resources.SCENARIOS,
+    *writers.SCENARIOS,
     *machine.SCENARIOS,
     *limits.SCENARIOS,
 )

@@ -50,14 +50,17 @@ class LeaseFile:
         token = uuid.uuid4().hex
         temporary = self._path.with_name(f"lock-{token}")
         lease = {"pid": os.getpid(), "token": token, "expires": time.time() + LEASE_S}  # <- call site
+        _held.add(token)
         try:
             temporary.write_text(json.dumps(lease))
             os.link(temporary, self._path)  # atomic: a lock is never seen without its content
-        except FileExistsError:
-            return False
+        except BaseException as error:
+            _held.discard(token)
+            if isinstance(error, FileExistsError):
+                return False
+            raise
         finally:
             temporary.unlink(missing_ok=True)
-        _held.add(token)
         self._token = token
         return True
 

@@ -34,7 +34,7 @@ CONTRACT = Contract(
     power_loss_models=("max-loss", "ext3-ordered", "btrfs", "ext4", "strict"),
     io_error="fails_cleanly",
     corruption="detected",
-    writers="one",
+    writers="processes",
 )
 
 

@@ -70,6 +70,11 @@ class Client:
     def is_open(self) -> bool:
         return self._adapter is not None
 
+    @property
+    def handle(self) -> tuple[Any, Any]:
+        """The adapter and what it opened."""
+        return self._adapter, self._store
+
     def run(self, workload: Workload, after: Callable[[], None] = lambda: None) -> None:
         """Open, all steps, close; `after` is called whenever an opening or an operation has completed."""
         if self.open():

@@ -12,7 +12,7 @@ from typing import Any
 from harness.core.contract import Contract
 from harness.core.errors import UsageError
 from harness.core.evidence import Evidence
-from harness.core.scenario import CRASH_ENGINE, MEASURE_ENGINE, Scenario
+from harness.core.scenario import CRASH_ENGINE, MEASURE_ENGINE, SHARED_FAMILIES, Scenario
 from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
@@ -112,8 +112,10 @@ class LiveFaults:
                 if lacking:
                     self.not_exercised.append(f"{scenario.name}: {lacking}")
                     continue
+                tries = ENGINES[scenario.engine].promises
                 for promise in self.promises[claim]:
-                    yield scenario, claim, promise
+                    if not tries or promise in tries:
+                        yield scenario, claim, promise
 
     def _leave_out_what_struck_nothing(self, tested: Collection[str]) -> None:
         """A mechanism with nothing to strike in this store says nothing about a claim that others have tested."""
@@ -146,6 +148,8 @@ class LiveFaults:
 
     def _jobs(self, scenario: Scenario, claim: str, promise: str, made: Workloads) -> list[TrialsJob]:
         live = self.options.budget.live
+        if scenario.family in SHARED_FAMILIES:
+            return [self._job(scenario, claim, promise, workload) for workload in made.family(scenario.family)]
         if not ENGINES[scenario.engine].hunts:
             chosen = chosen_workloads(made, live, long=scenario.family == "long")
             chosen = chosen[: scenario.most_workloads or None]
@@ -239,6 +243,7 @@ def promises(contract: Contract, *, survey: bool) -> dict[str, tuple[str, ...]]:
         return SURVEYED
     names = ("process_crash", "power_loss", "io_error", "corruption", "rollback")
     given = {name: getattr(contract, name) for name in names}
+    given["writers"] = None if contract.writers == "one" else contract.writers
     return {name: (promise,) for name, promise in given.items() if promise is not None}
 
 

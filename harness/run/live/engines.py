@@ -20,7 +20,9 @@ from harness.run.live.leaks import LeakEngine
 from harness.run.live.nemesis import NemesisEngine
 from harness.run.live.resources import ResourceEngine
 from harness.run.live.syncs import SyncsEngine
+from harness.run.live.threads import ThreadsEngine
 from harness.run.live.values import Trial
+from harness.run.live.writers import ProcessesEngine, RacesEngine, WriterKillsEngine
 
 
 class Engine(Protocol):
@@ -62,6 +64,7 @@ class EngineKind:
     `scheduled`: its faults are schedules, and a user may give them.
     `follows`: when its faults have been tried it has more, which it learnt of meanwhile (`afterwards`), and knows which
     apply to each call (`applicable`).
+    `promises` are those that it can try, where it can't try every one.
     """
 
     make: Callable[[Bench, Workload, str, str], Engine]
@@ -79,6 +82,7 @@ class EngineKind:
     compound: bool = False
     scheduled: bool = False
     follows: bool = False
+    promises: tuple[str, ...] = ()
 
 
 ENGINES: dict[str, EngineKind] = {
@@ -107,6 +111,44 @@ ENGINES: dict[str, EngineKind] = {
         hunts=True,
         missing=without_hypothesis,
         compound=True,
+    ),
+    "writers-threads": EngineKind(
+        ThreadsEngine,
+        ThreadsEngine.fault_types,
+        "schedules of threads",
+        ordered=True,
+        cost=30,
+        forks=True,
+        promises=("threads", "processes"),
+    ),
+    "writers-processes": EngineKind(
+        ProcessesEngine,
+        ProcessesEngine.fault_types,
+        "stopped processes",
+        ordered=True,
+        cost=60,
+        forks=True,
+        promises=("processes",),
+    ),
+    "writers-kills": EngineKind(
+        WriterKillsEngine,
+        WriterKillsEngine.fault_types,
+        "killed processes",
+        ordered=True,
+        cost=80,
+        forks=True,
+        promises=("processes",),
+    ),
+    "writers-races": EngineKind(
+        RacesEngine,
+        RacesEngine.fault_types,
+        "races",
+        deterministic=False,
+        ordered=True,
+        cost=240,
+        forks=True,
+        compound=True,
+        promises=("processes",),
     ),
     "fake-disk": EngineKind(
         FakeDisksEngine, FakeDisksEngine.fault_types, "full disks in memory", ordered=True, cost=50

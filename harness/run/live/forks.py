@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import struct
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -21,14 +22,18 @@ from enum import IntEnum
 from typing import Any, NoReturn
 
 from harness.core.errors import HarnessFault
+from harness.core.history import Outcome
 from harness.inject.kills import Called, Settled
 from harness.record import originals as real
 from harness.run import containment
 from harness.run.descriptors import heard
+from harness.run.live.polling import repeats
 from harness.run.recovering import Board, Step
 from harness.run.worker_main import out_of_reach
 
 _HEADER = struct.Struct("<BiI")
+#: A moment in nanoseconds, as it is said.
+MOMENT = struct.Struct("<q")
 _READ_BYTES = 1 << 16
 #: How often a pipe that stays open is looked at: a process that the child left behind may hold it.
 _LOOK_S = 0.05
@@ -54,6 +59,9 @@ class Word(IntEnum):
     ANSWER = 10  # pickled
     DONE = 11
     FAULT = 12  # the harness failed; the traceback
+    READY = 13  # the child has got as far as it was to get by itself
+    INVOKED = 14  # operation `number` of one of several clients; when
+    COMPLETED = 15  # operation `number`; pickled `Completion`
 
 
 class Voice:
@@ -75,11 +83,33 @@ class Voice:
             self._descriptor = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What became of an operation: when, by the clock of all processes, and the answer or the error."""
+
+    at_ns: int
+    outcome: Outcome
+    answer: Any = None
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Part:
+    """One operation of one of several clients: when it was invoked, what became of it, and where in the `course` of
+    its process it began and ended; as long as it has not ended, `to` is beyond everything."""
+
+    invoked_ns: int
+    since: int
+    completion: Completion | None = None
+    to: int = sys.maxsize
+
+
 @dataclass(slots=True)
 class Told:
     """What a child has told until it ended.
 
     `begun`, `settled` and `synced` count operations, as an oracle wants to know them. `status` is that of waitpid(2).
+    `parts` are the operations of one of several clients, by number.
     `struck` are the faults that struck, each with a number, details, and the index of the operation that was under
     way or -1. `orphans` counts processes that it left running.
     """
@@ -93,9 +123,11 @@ class Told:
     troubles: list[str] = field(default_factory=list)
     course: list[Called | Settled] = field(default_factory=list)
     struck: list[tuple[int, Any, int]] = field(default_factory=list)
+    parts: dict[int, Part] = field(default_factory=dict)
     step: str = ""
     answer: Any = None
     done: bool = False
+    ready: bool = False
     stalled: bool = False
     status: int = 0
     orphans: int = 0
@@ -133,6 +165,13 @@ class Told:
                 self.struck.append((number, pickle.loads(payload), under_way))
             case Word.ANSWER:
                 self.answer = pickle.loads(payload)
+            case Word.READY:
+                self.ready = True
+            case Word.INVOKED:
+                self.parts[number] = Part(MOMENT.unpack(payload)[0], len(self.course))
+            case Word.COMPLETED:
+                part = self.parts[number]
+                part.completion, part.to = pickle.loads(payload), len(self.course)
             case Word.DONE:
                 self.done = True
             case Word.FAULT:
@@ -221,15 +260,28 @@ class Child:
             self._finish()
         return self.told
 
+    def hear_until_ready(self, seconds: float) -> bool:
+        """Hear it until it is ready, or stands still, or has ended, or so long; whether it has not ended."""
+        deadline = time.perf_counter() + seconds
+        while not (self.told.ready or self.told.stalled) and time.perf_counter() < deadline:
+            if not self._hear(deadline):
+                return False
+        return True
+
+    def hear_a_little(self) -> bool:
+        """Take what it says within a moment; whether it has not ended."""
+        return self._hear(time.perf_counter() + _SHORT_LOOK_S)
+
     def hear_until_it_waits(self, seconds: float) -> None:
         """Hear it until it has ended or stands waiting (for a lock, say), or so long; `listen` goes on from there.
 
-        Only sleep counts as waiting: a process that a busy machine does not let run, or that a disk keeps, does not.
+        Sleep counts as waiting, and trying the same again and again, but not that a busy machine does not let a process
+        run, or that a disk keeps it.
         """
         deadline = time.perf_counter() + seconds
-        asleep = 0
+        asleep, began = 0, len(self.told.course)
         while asleep < _ASLEEP_LOOKS and (now := time.perf_counter()) < deadline:
-            if not self._hear(min(deadline, now + _SHORT_LOOK_S)):
+            if not self._hear(min(deadline, now + _SHORT_LOOK_S)) or repeats(self.told.course[began:]):
                 return
             asleep = asleep + 1 if containment.is_asleep(self.pid) else 0
 

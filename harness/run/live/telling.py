@@ -96,7 +96,8 @@ class LiveTelling:
         assert case.found.trial.violation is not None
         if case.found.trial.violation.kind in _NOT_REDUCED:
             return case
-        left = REDUCTIONS if ENGINES[case.found.engine].deterministic else SLOW_REDUCTIONS
+        kind = ENGINES[case.found.engine]
+        left = REDUCTIONS if kind.deterministic and not kind.promises else SLOW_REDUCTIONS
         size = len(case.found.workload.steps) // 2
         while size >= 1 and left > 0:
             shorter = None

@@ -1,0 +1,99 @@
+"""What may happen to clients that work on one store at the same time.
+
+A `Pause` stops one process before one of its I/O calls while the others carry out whole operations: what goes wrong
+between two processes nearly always shows with one switch at the right place (Musuvathi and Qadeer, PLDI 2007, bound the
+number of preemptions for the same reason). `Turns` does the same to threads. A `Race` is left to the machine.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.inject.kills import Called, Course
+
+_UNNOTICED = frozenset(("fsync", "fdatasync", "sync", "close", "fstat"))
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The first process stops before its I/O call with this number, from 1, while the others do all they have to do.
+
+    Then it goes on, or is `killed`. The others opened the store before it did (`early`), or once it stands still.
+    """
+
+    call: int
+    early: bool = False
+    killed: bool = False
+
+    def describe(self) -> str:
+        end = "was killed" if self.killed else "went on"
+        others = "which had opened the store before," if self.early else "which then opened the store,"
+        return (
+            f"one process stopped before its I/O call number {self.call}, another one, {others} did its operations, "
+            f"and the first {end}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Threads that share one handle take turns: at the steps with these numbers, from 1, the next one goes on.
+
+    Steps are I/O calls of the store and operations on its locks, counted over all of them.
+    """
+
+    switches: tuple[int, ...]
+
+    def describe(self) -> str:
+        steps = ", ".join(map(str, self.switches))
+        return f"threads that share one handle took turns before step {steps}" if steps else "threads came in turn"
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Clients run freely, so many `rounds` unless something goes wrong before. With `kills` the first of them is killed
+    at a seeded one of its calls."""
+
+    number: int
+    kills: bool = False
+    rounds: int = 1
+
+    def describe(self) -> str:
+        killed = ", of which one was killed" if self.kills else ""
+        return f"clients ran at the same time{killed} (race {self.number + 1})"
+
+
+def pauses(course: Course, inside: Collection[int], *, killed: bool) -> Iterator[Pause]:
+    """A pause before every call of a course, twice: the others are early at every second, then at the rest.
+
+    What tells most comes first, and is spread over the course, so that any beginning of the list has a bit of all:
+    calls `inside` operations, and no calls that nobody else can notice - stopped before one of those a process has done
+    the same to the others as before the next.
+    """
+    numbered = list(enumerate((item for item in course if isinstance(item, Called)), 1))
+    loud = [number for number, item in numbered if item.name not in _UNNOTICED]
+    ordered = [*spread_first([n for n in loud if n in inside]), *spread_first([n for n in loud if n not in inside])]
+    ordered += [number for number, _ in numbered if number not in set(loud)]
+    for turn in (0, 1):
+        for place, number in enumerate(ordered):
+            yield Pause(number, early=place % 2 == turn, killed=killed)
+
+
+def spread_first(items: Sequence[int]) -> list[int]:
+    """All items in an order of which any beginning is spread over all of them: by the bits of the place, reversed
+    (van der Corput, 1935)."""
+    bits = max(1, (len(items) - 1).bit_length())
+    places = sorted(range(1 << bits), key=lambda place: int(f"{place:0{bits}b}"[::-1], 2))
+    return [items[place] for place in places if place < len(items)]
+
+
+def turns(first_steps: int, steps: int, seed: int, sampled: int) -> Iterator[Turns]:
+    """Every single switch away from the first thread, which has so many of the steps; then, in a seeded sample, a
+    second switch, back from the others to it."""
+    singles = spread_first(range(1, first_steps + 1))
+    yield from (Turns((step,)) for step in singles)
+    others = steps - first_steps
+    doubles = [(first, second) for first in singles for second in range(first + 1, first + others + 1)]
+    chosen = random.Random(f"turns {seed}").sample(doubles, min(sampled, len(doubles)))
+    yield from (Turns(switches) for switches in chosen)

@@ -1,0 +1,121 @@
+"""Locks that a `Turnstile` knows of: to take one is a step, and who has to wait for it gives its turn away."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+from typing import Any
+
+from harness.record.callsite import CallSites, call_site
+from harness.run.live.turnstile import Turnstile
+
+_SITES = CallSites()
+
+
+class SteppedLock:
+    """As `threading.Lock`. A `signal` is a lock that another thread than the one which took it will free, as in a
+    `Condition`: nobody owns it."""
+
+    def __init__(self, turnstile: Turnstile, *, signal: bool = False) -> None:
+        self._real = _thread.allocate_lock()
+        self._turnstile = turnstile
+        self._signal = signal
+        self.owner: int | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        member = self._turnstile.me()
+        if member is None:
+            taken = self._real.acquire(blocking, timeout)
+        else:
+            if not self._signal:
+                self._turnstile.step(_SITES.resolve(*call_site(1)))
+            deadline = None if timeout < 0 else time.monotonic() + timeout
+            taken = self._real.acquire(False)
+            while not taken and blocking:
+                left = -1.0 if deadline is None else max(0.0, deadline - time.monotonic())
+                woken = self._turnstile.wait_for(self, member, left)
+                taken = self._real.acquire(False)
+                if not woken and not taken:
+                    break
+        if taken and member is not None and not self._signal:
+            self.owner = member.place
+        return taken
+
+    def release(self) -> None:
+        self.owner = None
+        self._real.release()
+        self._turnstile.freed(self)
+
+    def taken(self) -> bool:
+        return self._real.locked()
+
+    locked = taken
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *details: object) -> None:
+        self.release()
+
+    def _at_fork_reinit(self) -> None:
+        self._real = _thread.allocate_lock()
+        self.owner = None
+
+
+class SteppedRLock:
+    """As `threading.RLock`, with what a `Condition` wants of it."""
+
+    def __init__(self, turnstile: Turnstile) -> None:
+        self._block = SteppedLock(turnstile)
+        self._thread: int | None = None
+        self._count = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if self._thread == _thread.get_ident():
+            self._count += 1
+            return True
+        taken = self._block.acquire(blocking, timeout)
+        if taken:
+            self._thread, self._count = _thread.get_ident(), 1
+        return taken
+
+    def release(self) -> None:
+        if self._thread != _thread.get_ident():
+            raise RuntimeError("cannot release un-acquired lock")
+        self._count -= 1
+        if not self._count:
+            self._thread = None
+            self._block.release()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *details: object) -> None:
+        self.release()
+
+    def _is_owned(self) -> bool:
+        return self._thread == _thread.get_ident()
+
+    def _release_save(self) -> tuple[int, int | None]:
+        state = (self._count, self._thread)
+        self._count, self._thread = 0, None
+        self._block.release()
+        return state
+
+    def _acquire_restore(self, state: tuple[int, int | None]) -> None:
+        self._block.acquire()
+        self._count, self._thread = state
+
+    def _at_fork_reinit(self) -> None:
+        self._block._at_fork_reinit()
+        self._thread, self._count = None, 0
+
+
+def install(turnstile: Turnstile) -> None:
+    """From now on the locks that are made in this process are stepped. For a process that will end soon: it is never
+    undone. Who has the makers of locks under other names makes real ones."""
+    patched: Any = threading
+    patched.Lock = lambda: SteppedLock(turnstile)
+    patched.RLock = lambda: SteppedRLock(turnstile)
+    patched._allocate_lock = lambda: SteppedLock(turnstile, signal=True)
