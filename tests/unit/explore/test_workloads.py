@@ -56,7 +56,8 @@ class Silent(Clock):
 
 def adapter(model: Any, *operations: type) -> Any:
     """As much of an adapter as workloads look at."""
-    return type("Store", (), {"model": model, **({"operations": operations} if operations else {})})
+    named = {"operations": operations} if operations else {}
+    return type("Store", (), {"model": model, "contract": Contract(), **named})
 
 
 ADAPTERS = {
