@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness import DOCUMENT, KEY_VALUE, LOG, Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
+from harness.core.contract import Contract
 from harness.core.workload import Reopen, Workload
 from harness.explore.workloads import MAXIMUM_LENGTH, Extent, Workloads, workloads
 
