@@ -140,6 +140,9 @@ class Lmdb(Combined):
         self._environment.close()
 
 
-def contenders() -> tuple[type[Contender], ...]:
-    """Those that are installed here, the measure of all first."""
-    return (Bare, Events, Sqlite, *((Lmdb,) if HAS_LMDB else ()))
+def contenders(*, native: bool) -> tuple[type[Contender], ...]:
+    """The measure of all first; with `native` also LMDB, if installed.
+
+    Its library stays loaded in this process, in which the harness can't know any more who syncs.
+    """
+    return (Bare, Events, Sqlite, *((Lmdb,) if native and HAS_LMDB else ()))

@@ -31,10 +31,11 @@ class Size:
     rounds: int
     turn_s: float
     events: int
+    native: bool = True
 
 
 FULL = Size(callers=(1, 8, 64), rounds=5, turn_s=1.0, events=100_000)
-QUICK = Size(callers=(1, 2), rounds=1, turn_s=0.02, events=2_000)
+QUICK = Size(callers=(1, 2), rounds=1, turn_s=0.02, events=2_000, native=False)
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ def run_appends(size: Size) -> tuple[Table, ...]:
 
 
 def _appends(callers: int, size: Size) -> list[tuple[object, ...]]:
-    turns = {make: Turns() for make in contenders()}
+    turns = {make: Turns() for make in contenders(native=size.native)}
     for _ in range(size.rounds):
         for make, found in turns.items():
             _turn(make, callers, size.turn_s, found)

@@ -11,7 +11,6 @@ not wait, are measured by `python -m benchmarks appends` and `python -m benchmar
 
 from __future__ import annotations
 
-import dataclasses
 import random as randomness
 from collections.abc import Iterator
 from itertools import islice
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Append, AppendMany, Limit, Read
-from store_under_test.event_store.adapter import CONTRACT, EventStoreAdapter
+from store_under_test.event_store.adapter import EventStoreAdapter
 from store_under_test.event_store.store import EventStore
 
 CHARACTERS = (80, 400)  # of a payload
@@ -31,14 +30,12 @@ _AT_ONCE = 1_000  # events of a batch that fills
 _BYTES_PER_EVENT = 1_048  # 1 MiB for 1,000 events
 _GROWTH_PER_EVENT = 100  # what the index of the segment that is being written may take, until it is sealed
 # One process at a time, and in it as many threads as there are (`harness endure --callers`).
-_THREADS = dataclasses.replace(CONTRACT, writers="threads")
 
 
 class TimedAppends(EventStoreAdapter):
     """Single appends, and after every third one a query for the newest 1,000 of 12,000 events or more."""
 
     name = "event-store-timed"
-    contract = _THREADS
     limits = (
         Limit("apply_p50_ms", at_most=2),
         Limit("apply_p95_ms", at_most=5),
@@ -68,7 +65,6 @@ class TimedBatches(EventStoreAdapter):
     """Batches of 100 events: 10,000 events per second, and 100,000 read again in 10 s."""
 
     name = "event-store-timed-batches"
-    contract = _THREADS
     limits = (
         Limit("throughput_per_s", at_least=10_000 / BATCH_EVENTS),
         Limit("replay_s", at_most=10, operations=100_000 // BATCH_EVENTS),
@@ -89,7 +85,6 @@ class EnduredAppends(EventStoreAdapter):
     """Appends and small batches, the same mixture at all times: for `harness endure`, also with several callers."""
 
     name = "event-store-endured"
-    contract = _THREADS
     limits = (
         *(limit for limit in TimedAppends.limits if limit.metric.startswith("apply_")),
         Limit("growth_bytes_per_operation", at_most=_GROWTH_PER_EVENT),

@@ -46,7 +46,8 @@ def test_a_benchmark_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[
         main(["fastest"])
 
     assert ended.value.code == 2
-    listed = "judged, enumeration, memory, growth, recording, kills, faults, damage, power, histories, detection"
+    listed = "judged, enumeration, memory, growth, recording, kills, faults, damage, appends, replay, power, "
+    listed += "histories, detection"
     assert listed in capsys.readouterr().err
 
 
