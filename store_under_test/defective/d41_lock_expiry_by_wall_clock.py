@@ -52,15 +52,16 @@ class LeaseFile:
         lease = {"pid": os.getpid(), "token": token, "expires": time.time() + LEASE_S}  # <- call site
         _held.add(token)
         try:
-            temporary.write_text(json.dumps(lease))
-            os.link(temporary, self._path)  # atomic: a lock is never seen without its content
+            try:
+                temporary.write_text(json.dumps(lease))
+                os.link(temporary, self._path)  # atomic: a lock is never seen without its content
+            finally:
+                temporary.unlink(missing_ok=True)
         except BaseException as error:
             _held.discard(token)
             if isinstance(error, FileExistsError):
                 return False
             raise
-        finally:
-            temporary.unlink(missing_ok=True)
         self._token = token
         return True
 
