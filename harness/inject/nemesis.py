@@ -109,6 +109,10 @@ class Schedule:
         """All claims that its faults are about."""
         return frozenset(FAULTS[strike.fault].claim for strike in self.strikes)
 
+    def without(self, claim: str) -> Schedule:
+        """The schedule without the faults that `claim` is about."""
+        return Schedule(tuple(strike for strike in self.strikes if FAULTS[strike.fault].claim != claim))
+
     @property
     def kills(self) -> int:
         return sum(FAULTS[strike.fault].ends for strike in self.strikes)

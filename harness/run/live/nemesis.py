@@ -136,6 +136,16 @@ class NemesisEngine(KillEngine):
         return sorted(names, key=lambda name: FAULTS[name].claim != self.claim)
 
     def attempt(self, schedule: Schedule) -> Trial:  # type: ignore[override]
+        trial = self._tried(schedule)
+        if trial.violation is None or self.given or self.claim == "process_crash":
+            return trial
+        others = schedule.without(self.claim)
+        if not others.strikes or self._tried(others).violation is None:
+            return trial
+        # Kills and clocks alone do harm: that is about another claim, and is told there.
+        return Trial(trial.fired, struck=trial.struck, promise=self.promise)
+
+    def _tried(self, schedule: Schedule) -> Trial:
         self.bench.materializer.place(empty_image())
         life, lives = Life(self.workload.steps), list[Judged]()
         while True:

@@ -110,6 +110,16 @@ def test_who_waits_for_a_clock_that_was_set_back_hangs(tmp_path: Path) -> None:
     assert made.attempt(parse(f"clock-forward@{calls_until(made, 0)}-90")).violation is None
 
 
+def test_what_clocks_and_kills_do_alone_is_not_blamed_on_calls_that_fail(tmp_path: Path) -> None:
+    """It is told where it is about clocks and kills."""
+    made = engine(scheduled.Waits, tmp_path, TWO_PUTS, "io_error")
+    schedule = parse(f"clock-back@{calls_until(made, 0)}-90, eio@900")
+    trial = made.attempt(schedule)
+
+    assert engine(scheduled.Waits, tmp_path / "again", TWO_PUTS).attempt(schedule.without("io_error")).violation
+    assert (trial.violation, trial.fired) == (None, 1)
+
+
 def test_schedules_that_are_given_are_tried_where_they_belong(tmp_path: Path) -> None:
     """And no others; what broke without the damage is not blamed on it."""
     given = (parse("kill@2"), parse("eio@1, kill@2"), parse("kill@14, damage@14"))

@@ -1,4 +1,8 @@
-"""Stores that several threads or processes use at the same time."""
+"""Stores that several threads or processes use at the same time.
+
+The harness is held to them by tests. They join the catalogue, whose figures are published, with the next run over all
+of it.
+"""
 
 from __future__ import annotations
 
