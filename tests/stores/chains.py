@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import uuid
@@ -132,6 +133,7 @@ class Holding(Pool):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     PROFILES[TINY.name] = TINY
     if HOLD in os.environ:
         campaign.Pool = Holding  # type: ignore[misc]
