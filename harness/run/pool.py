@@ -107,7 +107,7 @@ class Pool:
 
         Jobs are taken when a worker is free, and asked for again after each outcome: an iterator over a queue
         may get new jobs on the way. Raises `HarnessFault` if the task raises, or a worker fails outside of
-        calls.         Leaving early kills the workers that are still busy.
+        calls. Leaving early kills the workers that are still busy.
         """
         source = enumerate(jobs, self._next_index)
         self._looked_at = time.monotonic()
