@@ -14,6 +14,7 @@ from harness import Contract, Delete
 from tests.stores.honest import Sound
 
 PROMISES = Contract(power_loss=None, corruption=None)
+PADDING_BYTES = 1 << 26
 
 
 class Careful(Sound):
@@ -95,7 +96,7 @@ class Greedy(Careful):
     name = "greedy"
 
     def write(self, path: Path, pairs: dict[str, str]) -> None:
-        padding = bytearray(1 << 26)
+        padding = bytearray(PADDING_BYTES)
         super().write(path, pairs)
         del padding
 

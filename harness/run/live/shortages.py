@@ -22,6 +22,7 @@ from harness.record.kernel import Call, exists
 _STARTERS = ("_start_new_thread", "_start_joinable_thread")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG))
+_GREATEST_GAP_BYTES, _LEAST_GAP_BYTES = 1 << 32, 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +149,29 @@ def _descriptor_limit(more: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_limit(more_bytes: int) -> Iterator[None]:
-    """RLIMIT_AS at what is in use now, and `more_bytes`. Only for a process that may die of it."""
+    """RLIMIT_AS at what is in use now, and `more_bytes`. Only for a process that may die of it.
+
+    Memory that was freed is in use, as the limit counts, and yet a store could have it: how much depends on all that
+    the process did before. So it is taken first (malloc(3) returns only the top of a heap to the system).
+    """
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    with _limited(resource.RLIMIT_AS, pages * resource.getpagesize() + more_bytes):
-        yield
+    used = pages * resource.getpagesize()
+    with _limited(resource.RLIMIT_AS, used):
+        gaps = _gaps()
+        with _limited(resource.RLIMIT_AS, used + more_bytes):
+            yield
+    del gaps
+
+
+def _gaps() -> list[bytearray]:
+    """All the memory that can be had without asking the system for more, but for what is too small to matter."""
+    taken, size = [], _GREATEST_GAP_BYTES
+    while size >= _LEAST_GAP_BYTES:
+        try:
+            taken.append(bytearray(size))
+        except MemoryError:
+            size >>= 1
+    return taken
 
 
 @contextlib.contextmanager

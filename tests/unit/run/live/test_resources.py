@@ -76,6 +76,16 @@ def test_no_memory_is_an_error_and_not_the_end_of_us(tmp_path: Path) -> None:
     assert trial.fired and kinds([trial]) == set()
 
 
+def test_memory_that_the_process_has_freed_is_no_reserve(tmp_path: Path) -> None:
+    """What ran in this process before makes no difference."""
+    pieces = [bytes(1 << 16) for _ in range(2 * wasteful.PADDING_BYTES >> 16)]
+    end = bytes(1 << 16)  # what lies below the top of a heap is not returned to the system
+    del pieces
+    [trial] = tried(engine(wasteful.Greedy, tmp_path), [ResourceFault(Resource.MEMORY, 0, 2)])
+
+    assert end and trial.fired and kinds([trial]) == set()
+
+
 def test_a_process_that_dies_for_want_of_memory_has_lost_nothing(tmp_path: Path) -> None:
     class Dies(wasteful.Greedy):
         def write(self, path: Path, pairs: dict[str, str]) -> None:
