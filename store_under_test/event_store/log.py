@@ -489,9 +489,14 @@ class Log:
         """
         return self._reader.frames(first_sequence, offset)
 
-    def frame_at(self, segment: SegmentInfo, offset: int, end_offset: int | None = None) -> list[Event]:
-        """The events of the frame at `offset` of `segment`, which ends at `end_offset`. Raises as `frames` does."""
-        return self._reader.frame_at(segment, offset, end_offset)
+    def frame_at(
+        self, segment: SegmentInfo, offset: int, end_offset: int | None = None, wanted: Sequence[int] | None = None
+    ) -> list[Event]:
+        """The events of the frame at `offset` of `segment`, which ends at `end_offset`, or those `wanted` of them.
+
+        Raises as `frames` does.
+        """
+        return self._reader.frame_at(segment, offset, end_offset, wanted)
 
 
 _CLOSING = object()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from store_under_test.event_store import codec, files
@@ -93,14 +93,19 @@ class Reader:
                     raise
             offset = None
 
-    def frame_at(self, info: SegmentInfo, offset: int, end_offset: int | None = None) -> list[Event]:
-        """The events of one frame; `end_offset`: where it ends, if that is known, which spares reading ahead."""
+    def frame_at(
+        self, info: SegmentInfo, offset: int, end_offset: int | None = None, wanted: Sequence[int] | None = None
+    ) -> list[Event]:
+        """The events of one frame, or those `wanted`, ascending and counted from its first.
+
+        `end_offset`: where it ends, if that is known, which spares reading ahead.
+        """
         while True:
             try:
                 segment = self._segment(info.path)
                 end = files.size_of(segment.descriptor) if end_offset is None else end_offset
                 for raw in raw_frames(segment.descriptor, segment.header.seed, offset, end):
-                    return _events(info.path, raw)
+                    return _events(info.path, raw, wanted)
                 raise DamagedError(info.path, (offset, info.end_offset), "events are damaged")
             except FileNotFoundError:
                 raise CursorExpiredError(info.first_sequence, self._log.retained_from) from None
@@ -146,8 +151,8 @@ class Reader:
             raise DamagedError(info.path, (offset, after or info.end_offset), "events are damaged")
 
 
-def _events(path: str, raw: RawFrame) -> list[Event]:
+def _events(path: str, raw: RawFrame, wanted: Sequence[int] | None = None) -> list[Event]:
     try:
-        return codec.decode_frame(raw.payload, raw.header.first_sequence, raw.header.count)
+        return codec.decode_frame(raw.payload, raw.header.first_sequence, raw.header.count, wanted)
     except Exception as error:
         raise DamagedError(path, (raw.offset, raw.end_offset), f"the frame makes no sense: {error}") from error

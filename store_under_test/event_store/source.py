@@ -13,7 +13,7 @@ from store_under_test.event_store.recovery import SegmentInfo
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a frame stands in its segment, in bytes, and the wanted events, counted from its first."""
+    """Where a frame stands in its segment, in bytes, and the wanted events, ascending, counted from its first."""
 
     offset: int
     end_offset: int
@@ -47,6 +47,4 @@ class Source:
     def events_at(self, segment: SegmentInfo, places: Iterable[Place]) -> Iterator[Event]:
         """The events at `places`. Raises `CursorExpiredError` if retention has removed the segment, `DamagedError`."""
         for place in places:
-            events = self._log.frame_at(segment, place.offset, place.end_offset)
-            for number in place.events:
-                yield events[number]
+            yield from self._log.frame_at(segment, place.offset, place.end_offset, place.events)

@@ -7,6 +7,8 @@ import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from store_under_test.event_store import (
     BatchSizeError,
@@ -150,6 +152,23 @@ def test_a_frame_that_holds_other_than_its_header_says_is_noticed() -> None:
             decode_frame(payload, 1, count)
     with pytest.raises(ValueError):
         decode_frame(encode_frame([1], [part] * 2), 1, 1)
+
+
+@given(st.integers(1, 60), st.data())
+def test_some_events_of_a_frame_are_as_they_are_among_all(count: int, data: st.DataObject) -> None:
+    wanted = sorted(data.draw(st.sets(st.integers(0, count - 1))))
+    events = [NewEvent(f"t{number}", "a", {"k": [number, "x" * number]}) for number in range(count)]
+    payload = encode_frame(list(range(5, 5 + count)), encode_batch(events).parts)
+    every = decode_frame(payload, 9, count)
+
+    assert decode_frame(memoryview(payload), 9, count, wanted) == [every[number] for number in wanted]
+
+
+def test_a_few_events_of_a_frame_that_holds_other_than_its_header_says() -> None:
+    part = encode(event())[0]
+    for versions, parts in ((9, 10), (10, 9)):
+        with pytest.raises(ValueError):
+            decode_frame(encode_frame([1] * versions, [part] * parts), 1, 10, [9])
 
 
 def test_a_control_record_comes_back() -> None:

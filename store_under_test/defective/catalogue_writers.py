@@ -1,8 +1,4 @@
-"""Stores that several threads or processes use at the same time.
-
-The harness is held to them by tests. They join the catalogue, whose figures are published, with the next run over all
-of it.
-"""
+"""Stores that several threads or processes use at the same time."""
 
 from __future__ import annotations
 
