@@ -8,7 +8,7 @@ import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from harness import Contract, Delete
 from tests.stores.honest import Sound
@@ -196,9 +196,11 @@ class KeepsThreads(Careful):
 
     name = "keeps-threads"
     over = threading.Event()
+    kept: ClassVar[list[threading.Thread]] = []
 
     def open(self, directory: Path) -> Path:
-        threading.Thread(target=self.over.wait, daemon=True).start()
+        self.kept.append(threading.Thread(target=self.over.wait, daemon=True))
+        self.kept[-1].start()
         return super().open(directory)
 
 

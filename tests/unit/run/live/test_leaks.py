@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,8 @@ def no_thread_left() -> Iterator[None]:
     wasteful.KeepsThreads.over.clear()
     yield
     wasteful.KeepsThreads.over.set()
-    for thread in threading.enumerate():
-        if thread is not threading.main_thread() and thread.daemon:
-            thread.join(5.0)
+    while wasteful.KeepsThreads.kept:
+        wasteful.KeepsThreads.kept.pop().join()
 
 
 @pytest.mark.parametrize(

@@ -270,14 +270,15 @@ def test_who_polls_gives_its_turn_away(tmp_path: Path) -> None:
 
 
 def test_a_standstill_that_nobody_explains_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Turnstile(tmp_path, 1, ())
+    made, over = Turnstile(tmp_path, 1, ()), threading.Event()
 
     def stands() -> None:
-        threading.Event().wait()
+        over.wait()
 
     with patience(monkeypatch, 0.05):
         assert not made.run([stands])
     assert made.stuck and not made.in_cycle
+    over.set()
 
 
 def test_a_thread_that_raises_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
