@@ -29,7 +29,8 @@ class Detection:
     """What one certification said about one row of the zoo.
 
     `hit` is the confirmed finding that names the planted defect, if there is one. `objections` say what
-    is not as the catalogue expects. `seconds` is the time of the whole certification.
+    is not as the catalogue expects. `seconds` is the time of the whole certification. `refuted_by` are the scenarios
+    that found the defect and refuted its claims, in `profile`.
     """
 
     row: Row
@@ -37,6 +38,8 @@ class Detection:
     objections: tuple[str, ...]
     findings: tuple[Finding, ...]
     seconds: float
+    profile: str
+    refuted_by: tuple[str, ...]
 
     @property
     def right(self) -> bool:
@@ -66,7 +69,7 @@ def detection(row: Row, certificate: Certificate) -> Detection:
     lines = marked_lines(row.module)
     hit = next((finding for finding in by_time(certificate) if _names_the_defect(row, lines, finding)), None)
     if is_sound(row):
-        objections = [*_alarms(certificate), *_not_passed(certificate), *_untried(row, certificate)]
+        objections = [*alarms(certificate), *_not_passed(certificate), *_untried(row, certificate)]
     else:
         objections = [
             *_not_failed(row, certificate),
@@ -75,7 +78,19 @@ def detection(row: Row, certificate: Certificate) -> Detection:
         ]
         if hit is None:
             objections.append(f"no confirmed finding of kind {row.kinds} at a marked line of {row.module}.py")
-    return Detection(row, hit, tuple(objections), certificate.findings, certificate.seconds)
+    refuted_by = () if hit is None else _refuted_by(row, hit, certificate)
+    return Detection(
+        row, hit, tuple(objections), certificate.findings, certificate.seconds, certificate.profile, refuted_by
+    )
+
+
+def _refuted_by(row: Row, hit: Finding, certificate: Certificate) -> tuple[str, ...]:
+    """One scenario for each claim of `row`, first the one that found the defect."""
+    found = {hit.claim: hit.scenario}
+    for evidence in certificate.evidence:
+        if evidence.claim in row.claims and evidence.verdict is Verdict.FAIL:
+            found.setdefault(evidence.claim, evidence.scenario)
+    return tuple(dict.fromkeys(found.values()))
 
 
 def by_time(certificate: Certificate) -> list[Finding]:
@@ -124,7 +139,8 @@ def _elsewhere(row: Row, lines: dict[int, str], certificate: Certificate) -> lis
     ]
 
 
-def _alarms(certificate: Certificate) -> list[str]:
+def alarms(certificate: Certificate) -> list[str]:
+    """What is found about a store about which there is nothing to find."""
     return [
         f"false alarm: {finding.kind} at {finding.call_site}: {finding.summary}"
         for finding in certificate.findings

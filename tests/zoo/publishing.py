@@ -18,6 +18,8 @@ from tests.zoo.mutants import ROOT, Key
 RECORD_FILE = ROOT / "harness" / "run" / RECORD
 DOCUMENT = ROOT / "docs" / "ZOO.md"
 README = ROOT / "README.md"
+#: By which scenarios, in which profile, each row was found: the short tests ask just these.
+FOUND_BY = ROOT / "tests" / "zoo" / "found_by.json"
 
 _HEAD = """# The zoo
 
@@ -79,6 +81,26 @@ def write_record(parts: dict[str, Any]) -> dict[str, Any]:
     record = {**read_record(), **parts}
     RECORD_FILE.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
+
+
+def found_by_record(detections: Iterable[Detection]) -> dict[str, dict[str, Any]]:
+    """For each defect that was caught, the profile and the scenarios that caught it."""
+    return {
+        item.row.id: {"profile": item.profile, "scenarios": list(item.refuted_by)}
+        for item in detections
+        if item.refuted_by
+    }
+
+
+def read_found_by() -> dict[str, dict[str, Any]]:
+    """What `write_found_by` wrote."""
+    found: dict[str, dict[str, Any]] = json.loads(FOUND_BY.read_text(encoding="utf-8"))
+    return found
+
+
+def write_found_by(found: dict[str, dict[str, Any]]) -> None:
+    """For the short tests."""
+    FOUND_BY.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 # --- the document --------------------------------------------------------------------------

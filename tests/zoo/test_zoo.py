@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from store_under_test.defective import several_writers
 from store_under_test.defective.catalogue import Row, rows
 from tests.zoo.detection import certify, detection, is_sound, revealing
 
@@ -17,9 +16,8 @@ JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 PROFILES = ("quick", "standard")
 #: A whole certification is one test: on a busy machine it may take minutes.
 pytestmark = pytest.mark.timeout(900)
-ROWS = (*rows(), *several_writers.ROWS)
-DEFECTIVE = [row for row in ROWS if not is_sound(row)]
-SOUND = [row for row in ROWS if is_sound(row)]
+DEFECTIVE = [row for row in rows() if not is_sound(row)]
+SOUND = [row for row in rows() if is_sound(row)]
 
 
 def name(row: Row) -> str:

@@ -14,7 +14,7 @@ from harness.core.adapter import validate_adapter
 from harness.core.persistence import POWER_LOSS_PRESETS
 from store_under_test.defective import catalogue, l29_seek_and_write
 from store_under_test.defective.catalogue import Row
-from store_under_test.defective.several_writers import ROWS
+from store_under_test.defective.catalogue_writers import ROWS
 from tests.unit.defective.conduct import adapter_of, conduct, first_operation, marked_lines
 
 EVERY_ROW = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
@@ -62,7 +62,7 @@ def test_promises_that_several_may_write(row: Row) -> None:
 
 def test_the_part_holds_each_row_once() -> None:
     assert len({row.id for row in ROWS}) == len({row.module for row in ROWS}) == len(ROWS)
-    assert not {row.id for row in ROWS} & {row.id for row in catalogue.rows()}
+    assert set(ROWS) <= set(catalogue.rows())
 
 
 def test_a_table_that_was_read_before_the_lock_is_old(tmp_path: Path) -> None:
