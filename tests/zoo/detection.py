@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.core.evidence import Certificate, Finding
 from harness.core.persistence import POWER_LOSS_PRESETS, PROCESS_CRASH
+from harness.core.scenario import CRASH_ENGINE
 from harness.core.verdict import Verdict
 from harness.run.certify import certify_adapter
 from harness.run.options import Options
@@ -22,6 +23,8 @@ from store_under_test.defective.catalogue import PACKAGE, Row
 CALL_SITE = "# <- call site"
 FOLDER = Path(__file__).parents[2] / PACKAGE.replace(".", "/")
 TIME_LIMIT_S = 1.0
+#: The scenarios that try crash states; they take seconds where all scenarios take a quarter of a minute.
+CRASHES = tuple(scenario.name for scenario in SCENARIOS if scenario.engine == CRASH_ENGINE)
 
 
 @dataclass(frozen=True, slots=True)

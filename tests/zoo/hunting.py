@@ -61,11 +61,13 @@ class Hunt:
         return bool(self.kind)
 
 
-def hunt(mutant: Mutant, folder: Path, *, jobs: int, profiles: tuple[str, ...]) -> Hunt:
+def hunt(
+    mutant: Mutant, folder: Path, *, jobs: int, profiles: tuple[str, ...], scenarios: tuple[str, ...] = ()
+) -> Hunt:
     """Certify the mutant, with a copy under `folder`, in one profile after the other until it is caught."""
     spec = write(mutant, folder)
     for profile in profiles:
-        kind = _kind(spec, Options(profile=profile, jobs=jobs, time_limit_s=TIME_LIMIT_S))
+        kind = _kind(spec, Options(profile=profile, jobs=jobs, time_limit_s=TIME_LIMIT_S, scenarios=scenarios))
         if kind:
             return Hunt(mutant, kind, profile)
     return Hunt(mutant, "", "")

@@ -1,9 +1,9 @@
 """Run the harness over the zoo and publish how well it sees: `python -m tests.zoo.run_zoo [--mutants]`.
 
 Without options: every row of the catalogue in profile quick, and in standard what that does not get right; then the
-stamped record in the package, `docs/ZOO.md`, the block of the README and what the short tests ask. `--profile standard` goes to all lengths at
-once. With `--mutants`: the mutants of the reference store instead, added to the same places. The exit status is 0 if
-everything is as expected.
+stamped record in the package, `docs/ZOO.md`, the block of the README, and what the short tests ask. `--profile
+standard` goes to all lengths at once. With `--mutants`: the mutants of the reference store instead, added to the same
+places. The exit status is 0 if everything is as expected.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.zoo.detection import CRASHES
 from tests.zoo.hunting import (
     CANNOT_RUN,
     NOT_CERTIFIED,
@@ -187,10 +188,11 @@ def found(key: Key) -> Mutant:
 @pytest.mark.parametrize("key", CAUGHT, ids=str)
 def test_a_mutant_that_loses_data_is_caught(key: Key, tmp_path: Path) -> None:
     """Without a sync, or with one before what it should make durable, a promise is broken."""
-    result = hunt(found(key), tmp_path, jobs=JOBS, profiles=("quick",))
+    result = hunt(found(key), tmp_path, jobs=JOBS, profiles=("quick",), scenarios=CRASHES)
     assert result.caught and result.kind not in (CANNOT_RUN, NOT_CERTIFIED)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("key", EQUIVALENT, ids=str)
 def test_a_mutant_that_only_does_more_raises_no_alarm(key: Key, tmp_path: Path) -> None:
     """A second sync changes nothing, and the table says so."""

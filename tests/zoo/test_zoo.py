@@ -1,4 +1,8 @@
-"""The harness catches every planted defect at the line that holds it, and is quiet about sound stores."""
+"""The harness catches every planted defect at the line that holds it, and is quiet about sound stores.
+
+The short tests ask the scenarios that found a defect in the last run over the whole zoo, and crashes alone of the
+sound stores. Those marked `whole` ask everything: `tox -e zoo`.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,12 @@ import os
 import pytest
 
 from store_under_test.defective.catalogue import Row, rows
-from tests.zoo.detection import certify, detection, is_sound, revealing
+from tests.zoo.detection import CRASHES, alarms, certify, detection, is_sound, revealing
+from tests.zoo.publishing import read_found_by
 
 #: Under xdist the rows run side by side already.
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
-#: How far the search goes for a defect, here: the next profile is for what the one before has not found. The whole
-#: standard run over all rows is what the published record is made by (`run_zoo`).
+#: How far the search goes for a defect: the next profile is for what the one before has not found.
 PROFILES = ("quick", "standard")
 #: A whole certification is one test: on a busy machine it may take minutes.
 pytestmark = pytest.mark.timeout(900)
@@ -25,6 +29,23 @@ def name(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", DEFECTIVE, ids=name)
+def test_a_planted_defect_is_caught_by_what_caught_it_before(row: Row) -> None:
+    """A row that no run has caught yet is missing there."""
+    found = read_found_by()[row.id]
+    certificate = certify(row, profile=found["profile"], seed=0, jobs=JOBS, scenarios=tuple(found["scenarios"]))
+
+    assert detection(row, certificate).objections == ()
+
+
+@pytest.mark.parametrize("row", SOUND, ids=name)
+def test_a_sound_store_raises_no_alarm_when_it_crashes(row: Row) -> None:
+    certificate = certify(row, profile="quick", seed=0, jobs=JOBS, scenarios=CRASHES)
+
+    assert alarms(certificate) == [] and sum(evidence.states_judged for evidence in certificate.evidence) > 100
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("row", DEFECTIVE, ids=name)
 def test_a_planted_defect_is_caught(row: Row) -> None:
     """Its claims fail, and a confirmed finding of an expected kind names the line of the defect."""
     for profile in PROFILES:
@@ -36,6 +57,7 @@ def test_a_planted_defect_is_caught(row: Row) -> None:
     assert result.hit is not None and result.hit.seconds_to_find >= 0
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("row", SOUND, ids=name)
 def test_a_sound_store_raises_no_alarm(row: Row) -> None:
     """Every claim passes under every preset, and there is no finding."""

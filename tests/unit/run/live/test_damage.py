@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from harness.core.workload import Reopen, Workload
 from harness.crash.materialize import Materializer
 from harness.inject.damage import Damage, DamageKind
 from harness.judge.classify import Violation
-from harness.record import install, uninstall
 from harness.run.descriptors import descriptors
 from harness.run.live.bench import Bench
 from harness.run.live.damage import DamageEngine, following_operations, oracle_for, probes
@@ -26,16 +24,6 @@ from tests.stores.local import Diary
 
 PAIRS = Workload("pairs", (Put("a", "1"), Put("b", "2"), Reopen(), Put("a", "3")))
 RECORDS = Workload("records", (Append("one"), Append("two"), Append("three")))
-
-
-@pytest.fixture(autouse=True)
-def reading() -> Iterator[None]:
-    """Calls that read go through the kernel, as in a worker that tries faults."""
-    uninstall()
-    install(reading=True)
-    yield
-    uninstall()
-    install()
 
 
 def engine(

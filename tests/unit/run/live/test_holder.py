@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,13 @@ from harness.core.errors import HarnessFault, Unsupported
 from harness.core.persistence import PROCESS_CRASH, STRICT
 from harness.core.program import TurnClock
 from harness.core.trace import Blindness, Unseen, empty_image
-from harness.record import install, kernel, uninstall
+from harness.record import kernel
 from harness.run.containment import child_ids
 from harness.run.live import holder, timepiece
 from harness.run.live.holder import Died, Holder, Hung, blindness, crashed
 from harness.run.live.syncs import Synced
 from tests.stores import skewed
 from tests.stores.machined import Careful, NoDirectorySync
-
-
-@pytest.fixture(autouse=True)
-def reading() -> Iterator[None]:
-    uninstall()
-    install(reading=True)
-    yield
-    uninstall()
 
 
 class Odd(Careful):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from harness.core.program import DamageFile, FailSync, KillWriter, PowerCut, Pro
 from harness.core.workload import Workload
 from harness.crash.materialize import Materializer
 from harness.judge.classify import Violation
-from harness.record import install, uninstall
 from harness.run.encoding import decode_value, encode_value, operation_types
 from harness.run.live import campaign, hunting
 from harness.run.live.bench import Bench
@@ -37,14 +35,6 @@ class Nobody:
     def leave(self) -> None: ...
 
     def adopt(self) -> None: ...
-
-
-@pytest.fixture(autouse=True)
-def reading() -> Iterator[None]:
-    uninstall()
-    install(reading=True)
-    yield
-    uninstall()
 
 
 def engine(adapter: Any, directory: Path, claim: str, promise: str, **extra: int) -> MachineEngine:

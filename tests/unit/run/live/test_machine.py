@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from harness.core.program import (
     source,
 )
 from harness.core.workload import Reopen
-from harness.record import install, uninstall
 from harness.run.containment import child_ids
 from harness.run.live.breaking import Broken, Hanging
 from harness.run.live.machine import StoreStage
@@ -30,15 +28,6 @@ from tests.stores import machined
 from tests.stores.machined import Careful
 
 A, B, C = Put("k1", "one"), Put("k2", "two"), Put("k1", "three")
-
-
-@pytest.fixture(autouse=True)
-def reading() -> Iterator[None]:
-    """Patches with those that read, for these tests only."""
-    uninstall()
-    install(reading=True)
-    yield
-    uninstall()
 
 
 @pytest.fixture

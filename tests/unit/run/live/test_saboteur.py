@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import install, kernel, uninstall
+from harness.record import kernel
 from harness.run.live.saboteur import SHORT_WRITE, Saboteur
-
-
-@pytest.fixture(autouse=True)
-def reading() -> Iterator[None]:
-    uninstall()
-    install(reading=True)
-    yield
-    uninstall()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from harness.core.program import (
     offered_faults,
 )
 from harness.core.workload import Reopen
-from harness.record import install, uninstall
 from harness.run.live import timepiece
 from harness.run.live.turning import TurnedClocks
 from tests.stores import machined, skewed
@@ -30,14 +28,6 @@ from tests.unit.run.live.programs import found, played
 A, B, C = Append("one"), Append("two"), Append("three")
 BACK, FAR, RIGHT = TurnClock("set", -3_600.0), TurnClock("set", 4.2e8), TurnClock("right")
 AUTUMN, SPRING = TurnClock("summer ends"), TurnClock("summer begins")
-
-
-@pytest.fixture(autouse=True)
-def patches() -> Iterator[None]:
-    uninstall()
-    install(reading=True)
-    yield
-    uninstall()
 
 
 # --- defects -------------------------------------------------------------------------------------

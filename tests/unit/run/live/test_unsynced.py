@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from harness.core.program import (
     offered_faults,
 )
 from harness.core.workload import Reopen
-from harness.record import install, uninstall
 from harness.run.live.breaking import Broken
 from tests.stores import machined
 from tests.stores.machined import Careful
@@ -28,14 +26,6 @@ from tests.unit.run.live.programs import found, played
 
 A, B, C = Append("one"), Append("two"), Append("three")
 X, Y, Z = Put("k1", "one"), Put("k2", "two"), Put("k1", "three")
-
-
-@pytest.fixture(autouse=True)
-def patches() -> Iterator[None]:
-    uninstall()
-    install(reading=True)
-    yield
-    uninstall()
 
 
 def first(adapter: Any, directory: Path, *steps: Any, model: str = "max-loss", choices: int = 24) -> Broken:
