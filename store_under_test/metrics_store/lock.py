@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from store_under_test.metrics_store.errors import LockAcquisitionError, MetricsStoreError
+from store_under_test.metrics_store.line import Line
 
 FIRST_DELAY_S = 0.0005
 MAX_DELAY_S = 0.02
@@ -40,7 +41,8 @@ class LockMetrics:
 class StoreLock:
     """A mutual exclusion between threads and processes, with a time limit on the clock given.
 
-    `clock` must be monotonic, in seconds; `sleep` waits that many seconds.
+    `clock` must be monotonic, in seconds; `sleep` waits that many seconds. Who waits behind another thread of this
+    process does so in real time, and in the order of coming.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class StoreLock:
         self._sleep = sleep
         self._lock_table = lock_table
         self._thread_lock = threading.Lock()
+        self._line = Line()
         self._metrics_lock = threading.Lock()
         self._metrics = LockMetrics()
         self._acquisitions = 0  # changed by the holder only
@@ -83,19 +86,30 @@ class StoreLock:
         if self.is_mine():
             raise MetricsStoreError("this thread is inside update() and must not call the store again")
         started = self._clock()
-        delay_s = FIRST_DELAY_S
-        waited = False
-        while not self.try_acquire():
-            remaining_s = started + timeout_s - self._clock()
-            if remaining_s <= 0:
+        if (self._line and timeout_s > 0) or not self.try_acquire():
+            if not self._wait(started + timeout_s):
                 self._count_timeout()
                 raise LockAcquisitionError(self.path, timeout_s, self.holder())
-            self._sleep(min(delay_s, remaining_s))
-            delay_s = min(2 * delay_s, MAX_DELAY_S)
-            waited = True
-        self._acquisitions += 1
-        if waited:
             self._count_wait(self._clock() - started)
+        self._acquisitions += 1
+
+    def _wait(self, deadline: float) -> bool:
+        """In line, until the lock is taken; `False` when it is too late. Only the first of a process polls."""
+        with self._line.place() as turn:
+            if turn.acquire(blocking=False):
+                return self._poll(deadline)
+            remaining_s = deadline - self._clock()
+            came_first = remaining_s > 0 and turn.acquire(timeout=min(remaining_s, threading.TIMEOUT_MAX))
+            return came_first and (self.try_acquire() or self._poll(deadline))
+
+    def _poll(self, deadline: float) -> bool:
+        delay_s = FIRST_DELAY_S
+        while (remaining_s := deadline - self._clock()) > 0:
+            self._sleep(min(delay_s, remaining_s))
+            if self.try_acquire():
+                return True
+            delay_s = min(2 * delay_s, MAX_DELAY_S)
+        return False
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free."""
@@ -125,6 +139,11 @@ class StoreLock:
                 _unlock(descriptor)
         finally:
             self._thread_lock.release()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads of this process wait for the lock."""
+        return len(self._line)
 
     def is_mine(self) -> bool:
         """Whether the calling thread holds the lock."""
@@ -178,6 +197,7 @@ class StoreLock:
         """
         descriptor = self._descriptor
         self._thread_lock = threading.Lock()
+        self._line = Line()
         self._metrics_lock = threading.Lock()
         self._holder = None
         self._descriptor = None

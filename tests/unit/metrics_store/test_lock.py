@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import math
@@ -57,6 +58,61 @@ def test_a_lock_that_becomes_free_in_time_is_taken(tmp_path: Path) -> None:
     metrics = waiting.metrics
     assert (metrics.acquisitions, metrics.waits, metrics.timeouts) == (2, 1, 0)
     assert metrics.waited_s == metrics.longest_wait_s == pytest.approx(3.0, abs=2 * MAX_DELAY_S)
+
+
+class Queue:
+    """Threads that want a lock, each in line before the next one comes; `polled` are those that did not just wait."""
+
+    def __init__(self, path: Path) -> None:
+        self.polled: list[str] = []
+        self.order: list[str] = []
+        self.go = threading.Event()
+        self.lock = StoreLock(str(path), clock=lambda: 0.0, sleep=self._sleep)
+        self._threads: list[threading.Thread] = []
+
+    def come(self, name: str, timeout_s: float = 1000.0) -> None:
+        before = self.lock.waiting
+        self._threads.append(threading.Thread(target=self._take, args=(timeout_s,), name=name))
+        self._threads[-1].start()
+        while self.lock.waiting == before and self._threads[-1].is_alive():
+            os.sched_yield()
+
+    def end(self) -> None:
+        self.go.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _sleep(self, seconds: float) -> None:
+        self.polled.append(threading.current_thread().name)
+        self.go.wait()
+
+    def _take(self, timeout_s: float) -> None:
+        with contextlib.suppress(LockAcquisitionError), self.lock.held(timeout_s):
+            self.order.append(threading.current_thread().name)
+
+
+def test_threads_of_one_process_wait_in_line_and_only_the_first_polls(tmp_path: Path) -> None:
+    """Thousands that polled would leave no time for the one that works."""
+    queue, names = Queue(tmp_path / "l"), [f"thread {number}" for number in range(8)]
+    with queue.lock.held(0):
+        for name in names:
+            queue.come(name)
+        assert set(queue.polled) <= {names[0]}
+    queue.end()
+    assert queue.order == names and queue.lock.waiting == 0
+    assert queue.lock.metrics.waits == len(names)
+
+
+def test_who_waits_in_line_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    queue = Queue(tmp_path / "l")
+    with queue.lock.held(0):
+        queue.come("patient")
+        queue.come("impatient", timeout_s=1e-3)
+        while queue.lock.metrics.timeouts == 0:
+            os.sched_yield()
+        assert queue.lock.waiting == 1
+    queue.end()
+    assert queue.order == ["patient"]
 
 
 @pytest.mark.parametrize("timeout_s", [-1.0, math.nan])
@@ -193,9 +249,10 @@ if child == 0:
     os._exit(42 if refused and store.load(timeout=60) else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 ready, tell = os.pipe()
-with store._lock.held(0):
+with store._lock.held(0), store._lock._line.place():
     child = os.fork()
     if child == 0:
+        assert store._lock.waiting == 0  # who waits is a thread of the parent
         os.write(tell, b"x")
         sys.stdin.read()  # lives on
         os._exit(0)
