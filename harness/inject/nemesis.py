@@ -113,6 +113,11 @@ class Schedule:
         """The schedule without the faults that `claim` is about."""
         return Schedule(tuple(strike for strike in self.strikes if FAULTS[strike.fault].claim != claim))
 
+    def starting_at(self, call: int) -> Schedule:
+        """The same faults at the same distances, the first of them at `call`."""
+        by = call - min(strike.start for strike in self.strikes)
+        return Schedule(tuple(Strike(one.fault, one.start + by, one.stop + by) for one in self.strikes))
+
     @property
     def kills(self) -> int:
         return sum(FAULTS[strike.fault].ends for strike in self.strikes)

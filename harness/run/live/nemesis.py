@@ -42,6 +42,8 @@ from harness.run.live.values import Exhibit, Struck, Trial
 
 #: Schedules for one workload, if a job does not say how many.
 SCHEDULES = 24
+#: At most so many moments are looked at for one at which the faults of another claim do harm alone.
+MOVES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +141,22 @@ class NemesisEngine(KillEngine):
         trial = self._tried(schedule)
         if trial.violation is None or self.given or self.claim == "process_crash":
             return trial
+        if any(self._tried(others).violation for others in self._alone(schedule)):
+            # Kills and clocks alone do harm: that is about another claim, and is told there.
+            return Trial(trial.fired, struck=trial.struck, promise=self.promise)
+        return trial
+
+    def _alone(self, schedule: Schedule) -> Iterator[Schedule]:
+        """The faults that are not about this claim: where they were, then elsewhere.
+
+        A call that fails spares others, or has them made again. What came at a call after it came at another moment
+        than it does without, so the same moment has to be looked for.
+        """
         others = schedule.without(self.claim)
-        if not others.strikes or self._tried(others).violation is None:
-            return trial
-        # Kills and clocks alone do harm: that is about another claim, and is told there.
-        return Trial(trial.fired, struck=trial.struck, promise=self.promise)
+        if others.strikes:
+            yield others
+            calls = sum(isinstance(item, Called) for item in self.course)
+            yield from map(others.starting_at, range(1, calls + 1, 1 + calls // MOVES))
 
     def _tried(self, schedule: Schedule) -> Trial:
         self.bench.materializer.place(empty_image())

@@ -96,3 +96,10 @@ def test_a_schedule_goes_into_a_certificate_and_comes_back() -> None:
 
     assert decode_value(encode_value(schedule), fault_types()) == schedule
     assert pickle.loads(pickle.dumps(schedule)) == schedule
+
+
+def test_faults_are_moved_together() -> None:
+    schedule = parse("eio@3-7, kill@12")
+
+    assert schedule.starting_at(1) == parse("eio@1-5, kill@10")
+    assert schedule.starting_at(9).starting_at(3) == schedule

@@ -120,6 +120,18 @@ def test_what_clocks_and_kills_do_alone_is_not_blamed_on_calls_that_fail(tmp_pat
     assert (trial.violation, trial.fired) == (None, 1)
 
 
+def test_nor_is_it_where_a_call_that_failed_moved_the_clock_to_a_worse_moment(tmp_path: Path) -> None:
+    """The step of the clock does harm without it too, though not at the call of that number."""
+    made = engine(scheduled.Waits, tmp_path, Workload("puts", tuple(Put(key, key) for key in "abcd")), "io_error")
+    first = calls_until(made, 1)
+    schedules = [parse(f"eio@{call}, clock-back@{first + 4}") for call in range(first, first + 4)]
+    alone = [made._tried(schedule.without("io_error")).violation for schedule in schedules]
+    together = [made._tried(schedule).violation for schedule in schedules]
+
+    assert not any(alone) and any(together)
+    assert not any(made.attempt(schedule).violation for schedule in schedules)
+
+
 def test_schedules_that_are_given_are_tried_where_they_belong(tmp_path: Path) -> None:
     """And no others; what broke without the damage is not blamed on it."""
     given = (parse("kill@2"), parse("eio@1, kill@2"), parse("kill@14, damage@14"))
