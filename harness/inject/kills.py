@@ -225,6 +225,17 @@ def _before(course: Course, kill: Kill) -> Iterator[Called | Settled]:
             return
 
 
+def rest_of_operation(course: Course, kill: Kill) -> Iterator[Called]:
+    """The call that the kill strikes at, and those that follow it until the client is answered."""
+    number = 0
+    for item in course:
+        number += isinstance(item, Called)
+        if number >= kill.number:
+            if isinstance(item, Settled):
+                return
+            yield item
+
+
 def word(kill: Kill, course: Course) -> str:
     """The fault in a word, for a table of what struck where."""
     if kill.moment is Moment.STALLED:

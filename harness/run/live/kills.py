@@ -27,6 +27,7 @@ from harness.judge.recovery import Recovery, judge
 from harness.record import kernel
 from harness.record.scan import scan
 from harness.run.exploring import spare_operations
+from harness.run.live import lanes
 from harness.run.live.bench import Bench
 from harness.run.live.damage import following_operations, oracle_for
 from harness.run.live.forks import Child, SpokenBoard, Told, Voice, Word
@@ -243,7 +244,9 @@ class KillEngine:
         if not told.struck or not told.done:
             return Trial(0, promise=self.promise)
         after = self._of_both(told, other, operation) if other.begun else self._aftermath(told)
-        return self._trial(kill, after, kills.site_of(self.course, kill))
+        # One defect shows wherever its operation stands still: what that wrote then is the place.
+        written = lanes.last_publishing(tuple(kills.rest_of_operation(self.course, kill))) if other.begun else None
+        return self._trial(kill, after, written or kills.site_of(self.course, kill))
 
     def _writing(self, operation: Any, voice: Voice) -> None:
         SpeakingClient(self.bench, voice).run(Workload("other", (operation,)))

@@ -22,6 +22,8 @@ from harness.run.pool import Interrupted
 #: Workloads tried to make one counterexample shorter, fewer where real processes or clocks make each of them slow;
 #: each means a rehearsal and so many of its faults.
 REDUCTIONS, SLOW_REDUCTIONS = 32, 6
+#: Fresh interpreters in which a violation may show itself again: where processes really race, one need not be enough.
+CONFIRMATIONS = 4
 #: Workloads that are tried side by side; the same on every machine, because the result depends on it.
 _AT_ONCE = 2
 _FAULTS_EACH, _SECONDS_EACH = 400, 5.0
@@ -143,11 +145,14 @@ class LiveTelling:
         """The trial as it went in a fresh interpreter, and whether it showed the same kind of violation."""
         before = case.found.trial
         assert before.violation is not None
-        outcome = self.campaign.try_again(self._job(case))
-        if isinstance(outcome, Interrupted):
-            return before, interrupts(before.violation.kind, outcome)
-        same = [found.trial for found in outcome.found if found.key[0] == before.violation.kind]
-        return (same[0], True) if same else (before, False)
+        for _ in range(CONFIRMATIONS):
+            outcome = self.campaign.try_again(self._job(case))
+            if isinstance(outcome, Interrupted):
+                return before, interrupts(before.violation.kind, outcome)
+            same = [found.trial for found in outcome.found if found.key[0] == before.violation.kind]
+            if same:
+                return same[0], True
+        return before, False
 
     def _counterexample(self, case: LiveCase) -> dict[str, Any]:
         found = case.found

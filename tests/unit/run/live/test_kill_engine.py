@@ -85,11 +85,13 @@ def test_a_recovery_that_ends_its_process_cannot_open(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_was_stopped_comes_back_with_what_it_had_read(tmp_path: Path) -> None:
-    """Another process has written meanwhile, and what it was told is gone."""
+    """Another process has written meanwhile, and what it was told is gone. The place is where it overwrites that, in
+    whatever call it stood still."""
     made = engine(killed.WritesUnlocked, tmp_path, steps(Put("a", "1"), Put("b", "2")))
     stalls = [kill for kill in made.faults() if kill.moment is Moment.STALLED]
 
-    assert "lost_acknowledged" in {kind for kind, _ in violations(made, stalls)}
+    found = violations(made, stalls)
+    assert "lost_acknowledged" in {kind for kind, _ in found} and {place for _, place in found} == {"Sound.write"}
 
 
 # --- what is sound --------------------------------------------------------------------------------

@@ -81,6 +81,16 @@ def test_what_does_not_happen_again_is_flaky(tmp_path: Path, monkeypatch: pytest
     assert finding.summary.startswith("Flaky: ") and "did not happen again" in finding.summary
 
 
+def test_a_race_may_take_several_attempts_to_show_itself_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = iter([Tried("again"), Tried("again"), None])
+    again = Here.try_again
+    monkeypatch.setattr(Here, "try_again", lambda here, job: next(shown) or again(here, job))
+    (finding,), *_ = told(tmp_path, monkeypatch, puts(1), needs("k0"))
+    assert finding.confirmed and next(shown, "tried no more") == "tried no more"
+
+
 def test_a_worker_that_ends_again_confirms_that_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finding without a story of its own is told in general words."""
     monkeypatch.setitem(ENGINES, NAME, kind_of_engine())
