@@ -225,15 +225,19 @@ def _before(course: Course, kill: Kill) -> Iterator[Called | Settled]:
             return
 
 
-def rest_of_operation(course: Course, kill: Kill) -> Iterator[Called]:
-    """The call that the kill strikes at, and those that follow it until the client is answered."""
+def operation_at(course: Course, kill: Kill) -> tuple[Called, ...]:
+    """The calls of the operation that the kill strikes in, from its first until the client is answered."""
+    calls: list[Called] = []
     number = 0
     for item in course:
-        number += isinstance(item, Called)
-        if number >= kill.number:
-            if isinstance(item, Settled):
-                return
-            yield item
+        if isinstance(item, Called):
+            number += 1
+            calls.append(item)
+        elif number >= kill.number:
+            break
+        else:
+            calls.clear()
+    return tuple(calls)
 
 
 def word(kill: Kill, course: Course) -> str:

@@ -244,8 +244,8 @@ class KillEngine:
         if not told.struck or not told.done:
             return Trial(0, promise=self.promise)
         after = self._of_both(told, other, operation) if other.begun else self._aftermath(told)
-        # One defect shows wherever its operation stands still: what that wrote then is the place.
-        written = lanes.last_publishing(tuple(kills.rest_of_operation(self.course, kill))) if other.begun else None
+        # One defect shows wherever its operation stands still: the place is where that writes last.
+        written = lanes.last_publishing(kills.operation_at(self.course, kill)) if other.begun else None
         return self._trial(kill, after, written or kills.site_of(self.course, kill))
 
     def _writing(self, operation: Any, voice: Voice) -> None:

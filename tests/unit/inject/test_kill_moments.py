@@ -59,6 +59,14 @@ def test_the_call_site_is_the_last_call_begun(kill: Kill, line: int) -> None:
     assert site is not None and site.line == line
 
 
+def test_the_calls_of_an_operation_are_those_between_two_answers() -> None:
+    for number in (1, 2, 3):
+        assert kills.operation_at(COURSE, Kill(Moment.STALLED, number)) == (OPEN, WRITE, SYNC)
+    assert kills.operation_at(COURSE, Kill(Moment.STALLED, 4)) == (READ,)
+    assert kills.operation_at(COURSE, Kill(Moment.STALLED, 5)) == (READ,)
+    assert kills.operation_at((), Kill(Moment.STALLED, 1)) == ()
+
+
 def test_without_any_call_there_is_no_call_site() -> None:
     assert kills.site_of((Settled(0),), Kill(Moment.ACKNOWLEDGED, 0)) is None
     assert kills.call_at((), Kill(Moment.BEFORE, 1)) is None
