@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import harness
 from harness.run.zoo import RECORD
+from store_under_test.defective.catalogue import Row, rows
 from tests.zoo.detection import Detection, is_sound, marked_lines
 from tests.zoo.hunting import Hunt, Survivor
 from tests.zoo.mutants import ROOT, Key
@@ -18,8 +20,8 @@ from tests.zoo.mutants import ROOT, Key
 RECORD_FILE = ROOT / "harness" / "run" / RECORD
 DOCUMENT = ROOT / "docs" / "ZOO.md"
 README = ROOT / "README.md"
-#: By which scenarios, in which profile, each row was found: the short tests ask just these.
-FOUND_BY = ROOT / "tests" / "zoo" / "found_by.json"
+#: A result for each row: everything that is published is made of these, and the short tests ask what they name.
+RESULTS_FILE = ROOT / "tests" / "zoo" / "results.json"
 
 _HEAD = """# The zoo
 
@@ -31,7 +33,8 @@ marks as the place of the defect. A sound store counts as quiet if every claim p
 no finding. Seconds are those from the start of a workload's exploration to the first such finding, on the machine of
 the run.
 
-`python -m tests.zoo.run_zoo` writes this page from a real run; `python -m tests.zoo.run_zoo --mutants` its last part.
+`python -m tests.zoo.run_zoo` writes this page from a real run, with `--row D42` one row of it anew; with `--mutants` its
+last part.
 """
 
 
@@ -45,17 +48,63 @@ def source_digest(root: Path = ROOT) -> str:
     return digest.hexdigest()
 
 
+# --- what became of each row ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one certification said about one row, by the code with this digest.
+
+    `kind` and `source` are those of the finding that names the defect, found `seconds_to_find` after its workload was
+    begun; `scenarios` refuted the claims of the row in `profile`. `seconds` is the time of the whole certification.
+    """
+
+    right: bool
+    kind: str
+    source: str
+    seconds_to_find: float
+    seconds: float
+    profile: str
+    scenarios: tuple[str, ...]
+    source_digest: str
+
+    @classmethod
+    def of(cls, found: Detection, digest: str) -> Result:
+        """`digest` is that of the code which found it."""
+        kind, source, seconds = "", "", 0.0
+        if (hit := found.hit) is not None and hit.call_site is not None:
+            kind, source = hit.kind, marked_lines(found.row.module)[hit.call_site.line]
+            seconds = hit.seconds_to_find
+        return cls(found.right, kind, source, seconds, found.seconds, found.profile, found.refuted_by, digest)
+
+
+def read_results() -> dict[str, Result]:
+    """The results as they are on the disk, by the id of the row."""
+    if not RESULTS_FILE.exists():
+        return {}
+    found = json.loads(RESULTS_FILE.read_text(encoding="utf-8"))
+    return {id: Result(**{**row, "scenarios": tuple(row["scenarios"])}) for id, row in found.items()}
+
+
+def write_results(results: dict[str, Result]) -> None:
+    """All results, in the order of the catalogue."""
+    found = {row.id: asdict(results[row.id]) for row in rows()}
+    RESULTS_FILE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
 # --- the record ----------------------------------------------------------------------------
 
 
-def rows_record(detections: list[Detection]) -> dict[str, Any]:
-    """The numbers of a run over all rows.
+def rows_record(results: Mapping[str, Result]) -> dict[str, Any]:
+    """The numbers of the results of all rows.
 
     `median_seconds_to_find` is over the defects caught; `slowest_seconds` is the longest certification.
+    `source_digest` is that of the code that most rows were run by; the others are named in `run_again`.
     """
-    planted = [item for item in detections if not is_sound(item.row)]
-    sound = [item for item in detections if is_sound(item.row)]
-    times = [item.hit.seconds_to_find for item in planted if item.hit is not None]
+    planted = [results[row.id] for row in rows() if not is_sound(row)]
+    sound = [results[row.id] for row in rows() if is_sound(row)]
+    times = [item.seconds_to_find for item in planted if item.kind]
+    digest = statistics.mode(item.source_digest for item in results.values())
     return {
         "version": harness.__version__,
         "planted": len(planted),
@@ -63,8 +112,9 @@ def rows_record(detections: list[Detection]) -> dict[str, Any]:
         "sound": len(sound),
         "false_alarms": sum(not item.right for item in sound),
         "median_seconds_to_find": round(statistics.median(times), 3) if times else None,
-        "slowest_seconds": round(max(item.seconds for item in detections), 1),
-        "source_digest": source_digest(),
+        "slowest_seconds": round(max(item.seconds for item in results.values()), 1),
+        "source_digest": digest,
+        "run_again": [row.id for row in rows() if results[row.id].source_digest != digest],
     }
 
 
@@ -83,44 +133,32 @@ def write_record(parts: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def found_by_record(detections: Iterable[Detection]) -> dict[str, dict[str, Any]]:
-    """For each defect that was caught, the profile and the scenarios that caught it."""
-    return {
-        item.row.id: {"profile": item.profile, "scenarios": list(item.refuted_by)}
-        for item in detections
-        if item.refuted_by
-    }
-
-
-def read_found_by() -> dict[str, dict[str, Any]]:
-    """What `write_found_by` wrote."""
-    found: dict[str, dict[str, Any]] = json.loads(FOUND_BY.read_text(encoding="utf-8"))
-    return found
-
-
-def write_found_by(found: dict[str, dict[str, Any]]) -> None:
-    """For the short tests."""
-    FOUND_BY.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-
-
 # --- the document --------------------------------------------------------------------------
 
 
-def document_of_rows(detections: list[Detection], record: dict[str, Any]) -> str:
+def document_of_rows(results: Mapping[str, Result], record: dict[str, Any]) -> str:
     """The page without its last part."""
-    planted = [item for item in detections if not is_sound(item.row)]
-    sound = [item for item in detections if is_sound(item.row)]
+    planted = [row for row in rows() if not is_sound(row)]
+    sound = [row for row in rows() if is_sound(row)]
     lines = [
         _HEAD,
         f"Version {record['version']}: {record['caught']} of {record['planted']} planted defects caught, "
-        f"{record['false_alarms']} false alarms on {record['sound']} sound stores.\n",
+        f"{record['false_alarms']} false alarms on {record['sound']} sound stores.{_run_again(record)}\n",
         "## Planted defects\n",
-        *_table(("row", "defect", "caught", "kind", "call site", "seconds"), map(_planted_row, planted)),
+        *_table(
+            ("row", "defect", "caught", "kind", "call site", "scenario", "seconds"),
+            (_planted_row(row, results[row.id]) for row in planted),
+        ),
         "",
         "## Sound stores\n",
-        *_table(("row", "behaviour", "quiet"), map(_sound_row, sound)),
+        *_table(("row", "behaviour", "quiet"), (_sound_row(row, results[row.id]) for row in sound)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _run_again(record: dict[str, Any]) -> str:
+    names = record["run_again"]
+    return f"\nRun again by themselves, after the code had changed: {', '.join(names)}." if names else ""
 
 
 def document_of_mutants(hunts: list[Hunt], table: dict[Key, Survivor], counts: dict[str, Any]) -> str:
@@ -152,17 +190,16 @@ def document_of_mutants(hunts: list[Hunt], table: dict[Key, Survivor], counts: d
 _COUNTS = ("generated", "caught", "equivalent", "not_applicable", "blind_spots")
 
 
-def _planted_row(item: Detection) -> list[str]:
-    hit = item.hit
-    if hit is None or hit.call_site is None:
-        return [item.row.id, item.row.defect, "no", "", "", ""]
-    source = marked_lines(item.row.module)[hit.call_site.line]
-    caught = "yes" if item.right else "in part"
-    return [item.row.id, item.row.defect, caught, hit.kind, _code(source), f"{hit.seconds_to_find:.2f}"]
+def _planted_row(row: Row, found: Result) -> list[str]:
+    if not found.kind:
+        return [row.id, row.defect, "no", "", "", "", ""]
+    caught = "yes" if found.right else "in part"
+    where = [found.kind, _code(found.source), found.scenarios[0]]
+    return [row.id, row.defect, caught, *where, f"{found.seconds_to_find:.2f}"]
 
 
-def _sound_row(item: Detection) -> list[str]:
-    return [item.row.id, item.row.defect.removeprefix("none: "), "yes" if item.right else "no"]
+def _sound_row(row: Row, found: Result) -> list[str]:
+    return [row.id, row.defect.removeprefix("none: "), "yes" if found.right else "no"]
 
 
 def _caught_row(found: Hunt) -> list[str]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
+
+import pytest
 
 import harness
 from harness.run.zoo import zoo_record
 from store_under_test.defective.catalogue import rows
+from tests.zoo import publishing, run_zoo
 from tests.zoo.detection import is_sound
 from tests.zoo.hunting import known_survivors
 from tests.zoo.mutants import mutants
 from tests.zoo.publishing import (
     DOCUMENT,
     README,
+    document_of_rows,
+    read_results,
     readme_block,
+    rows_record,
     source_digest,
     with_block,
 )
@@ -32,6 +39,33 @@ def test_the_record_is_of_this_version_and_agrees_with_the_catalogue() -> None:
     assert 0 <= record["caught"] <= record["planted"]
     assert 0 <= record["false_alarms"] <= record["sound"]
     assert re.fullmatch(r"[0-9a-f]{64}", record["source_digest"])
+
+
+def test_record_and_page_are_made_of_the_results_of_all_rows() -> None:
+    """Also after some rows were run again by themselves."""
+    results, record = read_results(), zoo_record()
+
+    assert results.keys() == {row.id for row in rows()}
+    assert {**record, **rows_record(results)} == record
+    assert DOCUMENT.read_text(encoding="utf-8").startswith(document_of_rows(results, record))
+
+
+def test_rows_that_were_run_again_are_named() -> None:
+    results = read_results()
+    changed = {**results, "D01": dataclasses.replace(results["D01"], source_digest="another", right=False)}
+
+    assert rows_record(changed)["caught"] == rows_record(results)["caught"] - 1
+    assert "D01" in rows_record(changed)["run_again"]
+    assert "by themselves, after the code had changed: " in document_of_rows(changed, rows_record(changed))
+
+
+def test_a_row_alone_is_not_run_where_the_others_have_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(publishing, "RESULTS_FILE", tmp_path / "results.json")
+
+    assert run_zoo.main(["--row", "D01"]) == 2
+    assert "run without --row first" in capsys.readouterr().err
 
 
 def test_the_mutants_of_the_record_are_those_of_today_and_all_accounted_for() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from store_under_test.defective.catalogue import Row, rows
 from tests.zoo.detection import CRASHES, alarms, certify, detection, is_sound, revealing
-from tests.zoo.publishing import read_found_by
+from tests.zoo.publishing import read_results
 
 #: Under xdist the rows run side by side already.
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
@@ -31,8 +31,8 @@ def name(row: Row) -> str:
 @pytest.mark.parametrize("row", DEFECTIVE, ids=name)
 def test_a_planted_defect_is_caught_by_what_caught_it_before(row: Row) -> None:
     """A row that no run has caught yet is missing there."""
-    found = read_found_by()[row.id]
-    certificate = certify(row, profile=found["profile"], seed=0, jobs=JOBS, scenarios=tuple(found["scenarios"]))
+    found = read_results()[row.id]
+    certificate = certify(row, profile=found.profile, seed=0, jobs=JOBS, scenarios=found.scenarios)
 
     assert detection(row, certificate).objections == ()
 
