@@ -40,8 +40,8 @@ class BreakerCollector(Collector):
         calls: dict[tuple[str, ...], float] = {}
         for name, seen in told.items():
             calls |= {(name, what): getattr(seen, field) for what, field in _OUTCOMES.items()}
-        entered = {(name, state.value): seen.entered[state] for name, seen in told.items() for state in State}
-        now = {(name, state.value): float(seen.state is state) for name, seen in told.items() for state in State}
+        entered: _Rows = {(name, state.value): seen.entered[state] for name, seen in told.items() for state in State}
+        now: _Rows = {(name, state.value): float(seen.state is state) for name, seen in told.items() for state in State}
         breaker, by_state = ("breaker",), ("breaker", "state")
         yield _counter("circuit_breaker_calls", "Calls that have ended", ("breaker", "outcome"), calls)
         yield _counter("circuit_breaker_entered", "Transitions to a state", by_state, entered)

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -35,6 +36,7 @@ MOST_SPANS = 50_000
 MOST_EVENTS = 10_000
 _BATCH = 512
 _LONGEST_REASON = 240
+_ERRNO = re.compile(r"\[Errno -?\d+\]([^\"')]+)")
 _SERVICE = "durability-harness"
 _NONE: Attributes = {}
 _propagator = TraceContextTextMapPropagator()
@@ -71,7 +73,7 @@ class Tracing:
             sender.join(LIMIT_S + 1)
         if not outcome:
             return f"no answer within {LIMIT_S:g} s"
-        return outcome[0][:_LONGEST_REASON]
+        return _gist(outcome[0])
 
 
 class RecordedSpan:
@@ -152,6 +154,12 @@ def _sent(endpoint: str, spans: Sequence[ReadableSpan], told: list[str]) -> str:
     finally:
         exporter.shutdown()  # type: ignore[no-untyped-call]
     return ""
+
+
+def _gist(message: str) -> str:
+    """What the system said, if that is in it: a network client wraps it in several layers."""
+    found = _ERRNO.search(message)
+    return found[1].strip() if found else message[:_LONGEST_REASON]
 
 
 class _Told(logging.Handler):
