@@ -12,17 +12,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness.core.evidence import Certificate
 from harness.observe.metrics import write_metrics
-from tests.golden.sample import failing, hostile, passing, unknown
+from tests.golden.sample import failing, passing, unknown
 
 Samples = dict[tuple[str, ...], float]
 
 
 def scraped(file: Path) -> dict[str, Samples]:
-    """Values by the name of the sample, then by its labels in their order."""
+    """Values by the name of the sample, then by its labels in the order of their names."""
     found: dict[str, Samples] = {}
     for family in text_string_to_metric_families(file.read_text()):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+            found.setdefault(sample.name, {})[tuple(value for _, value in sorted(sample.labels.items()))] = sample.value
     return found
 
 
@@ -37,15 +37,15 @@ def test_counts_are_those_of_the_certificates(tmp_path: Path) -> None:
     rows = [(item.store, row) for item in given for row in item.evidence]
     fired, judged = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
     for store, row in rows:
-        fired[store, row.scenario] += row.faults_fired
-        judged[store, row.scenario] += row.states_judged
+        fired[row.scenario, store] += row.faults_fired
+        judged[row.scenario, store] += row.states_judged
 
     found = written(given, tmp_path, 1)
 
-    assert found["harness_faults_fired_total"] == fired and sum(fired.values()) > 0
-    assert found["harness_states_judged_total"] == judged and sum(judged.values()) > 0
-    kinds = Counter((item.store, finding.claim, finding.kind) for item in given for finding in item.findings)
-    assert found["harness_findings_total"] == kinds and {store for store, _, _ in kinds} == {"one"}
+    assert found["harness_faults_fired_total"] == dict(fired) and sum(fired.values()) > 0
+    assert found["harness_states_judged_total"] == dict(judged) and sum(judged.values()) > 0
+    kinds = Counter((finding.claim, finding.kind, item.store) for item in given for finding in item.findings)
+    assert found["harness_findings_total"] == dict(kinds) and {store for *_, store in kinds} == {"one"}
     assert found["harness_exit_status"] == {(): 1}
     assert found["harness_verdict"]["one", "fail"] == found["harness_verdict"]["two", "pass"] == 1
     assert sum(found["harness_verdict"].values()) == 2
@@ -70,11 +70,12 @@ def test_of_two_certificates_of_one_name_the_worse_counts(tmp_path: Path) -> Non
 
 
 def test_the_names_of_strangers_are_labels_and_no_more(tmp_path: Path) -> None:
-    """Line breaks, quotes and lone surrogates make no rows of their own."""
-    found = written([hostile()], tmp_path)
+    """Line breaks and quotes make no rows of their own, and a lone surrogate no file that can't be written."""
+    name = 'a"b\\c\nharness_exit_status 7\n\udc80'
+    found = written([dataclasses.replace(passing(), store=name)], tmp_path)
 
-    assert len(found["harness_verdict"]) == 3
-    assert len(found["harness_certified_timestamp_seconds"]) == 1
+    assert list(found["harness_certified_timestamp_seconds"]) == [(name.replace("\udc80", "\\udc80"),)]
+    assert found["harness_exit_status"] == {(): 0}
 
 
 def test_without_a_certificate_the_status_is_told(tmp_path: Path) -> None:
