@@ -73,7 +73,7 @@ class Tracing:
             sender.join(LIMIT_S + 1)
         if not outcome:
             return f"no answer within {LIMIT_S:g} s"
-        return _gist(outcome[0])
+        return outcome[0][:_LONGEST_REASON]
 
 
 class RecordedSpan:
@@ -150,16 +150,16 @@ def _sent(endpoint: str, spans: Sequence[ReadableSpan], told: list[str]) -> str:
     try:
         for start in range(0, len(spans), _BATCH):
             if exporter.export(spans[start : start + _BATCH]) is not SpanExportResult.SUCCESS:
-                return told[0] if told else "the exporter does not say why"
+                return _gist(told)
     finally:
         exporter.shutdown()  # type: ignore[no-untyped-call]
     return ""
 
 
-def _gist(message: str) -> str:
-    """What the system said, if that is in it: a network client wraps it in several layers."""
-    found = _ERRNO.search(message)
-    return found[1].strip() if found else message[:_LONGEST_REASON]
+def _gist(told: Sequence[str]) -> str:
+    """What the system said, if that was logged, wrapped in the layers of a network client; else the first message."""
+    found = next(filter(None, map(_ERRNO.search, told)), None)
+    return found[1].strip() if found else next(iter(told), "the exporter does not say why")
 
 
 class _Told(logging.Handler):

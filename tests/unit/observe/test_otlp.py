@@ -156,7 +156,7 @@ def test_a_network_client_that_knows_no_limit_is_left_behind(monkeypatch: pytest
 
 def test_a_variable_that_can_not_be_used_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the exporter raises is a reason like any other."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "bogus")
+    monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "bogus")
     tracing = Tracing({}, "1")
     tracing.root("run").end()
 

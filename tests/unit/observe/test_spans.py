@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from harness.observe.spans import NO_SPAN, Attributes, Steps, variables
-
-
-class Noted:
-    """A span that writes down what becomes of it and of its parts."""
-
-    traceparent = "00-aa-bb-01"
-
-    def __init__(self, name: str, log: list[str]) -> None:
-        self.name = name
-        self.log = log
-        log.append(f"begin {name}")
-
-    def child(self, name: str, attributes: Attributes | None = None) -> Noted:
-        return Noted(f"{self.name}/{name}", self.log)
-
-    def event(self, name: str, attributes: Attributes | None = None) -> None:
-        self.log.append(f"event {name}")
-
-    def end(self, attributes: Attributes | None = None, *, error: str = "") -> None:
-        self.log.append(f"end {self.name}")
+from harness.observe.spans import NO_SPAN, Steps, variables
+from tests.unit.observe.noted import Noted
 
 
 def test_a_step_ends_where_the_next_begins() -> None:
     """The last one ends when it is told to; the whole is left to its owner."""
-    log: list[str] = []
-    steps = Steps(Noted("run", log))
+    run = Noted()
+    steps = Steps(run)
     steps.begin("a")
     steps.begin("b")
-    assert steps.current.traceparent and log == ["begin run", "begin run/a", "end run/a", "begin run/b"]
+    assert [(part.name, part.ends) for part in run.parts] == [("a", [""]), ("b", [])]
+    assert steps.current is run.parts[1]
 
     steps.end()
     steps.end()
 
-    assert log[4:] == ["end run/b"]
+    assert run.parts[1].ends == [""] and run.ends == []
     assert steps.current is steps.whole
 
 
@@ -54,4 +36,5 @@ def test_where_nobody_listens_every_part_is_the_same_nothing() -> None:
 
 def test_a_span_is_carried_by_one_variable() -> None:
     """The one that OpenTelemetry reads."""
-    assert variables(Noted("run", [])) == {"TRACEPARENT": "00-aa-bb-01"}
+    span = Noted()
+    assert variables(span) == {"TRACEPARENT": span.traceparent}
