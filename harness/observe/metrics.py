@@ -1,6 +1,6 @@
 """What certificates say, as numbers for Prometheus: a file in its text format, since a run ends before it is scraped.
 
-    harness_faults_fired_total{store,scenario}      live faults that struck
+    harness_faults_fired_total{store,scenario}      faults that struck; a crash is one, too
     harness_states_judged_total{store,scenario}     states and trials that were recovered and judged
     harness_findings_total{store,claim,kind}        findings; no row where there is none
     harness_scenario_seconds{store,scenario}        how long its evidence took, over all workers
@@ -45,7 +45,7 @@ class _Certificates(Collector):
 
     def collect(self) -> Iterator[Metric]:
         given, scenario = self._certificates, ("store", "scenario")
-        yield _counter("faults_fired", "Live faults that struck", scenario, _added(given, "faults_fired"))
+        yield _counter("faults_fired", "Faults that struck", scenario, _added(given, "faults_fired"))
         yield _counter("states_judged", "States and trials judged", scenario, _added(given, "states_judged"))
         yield _counter("findings", "Findings", ("store", "claim", "kind"), _findings(given))
         yield _gauge("scenario_seconds", "Time of all workers", scenario, _added(given, "seconds"))

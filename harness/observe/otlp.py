@@ -14,15 +14,15 @@ import logging
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace import Status, StatusCode, Tracer, set_span_in_context
@@ -47,12 +47,12 @@ class Tracing:
     the caller's trace."""
 
     def __init__(self, variables: Mapping[str, str], version: str) -> None:
-        self._kept = InMemorySpanExporter(MOST_SPANS)
+        self._kept = _Kept()
         limits = SpanLimits(max_events=MOST_EVENTS)
         provider = TracerProvider(
             resource=_resource(version), id_generator=_Identifiers(), span_limits=limits, shutdown_on_exit=False
         )
-        provider.add_span_processor(SimpleSpanProcessor(self._kept))
+        provider.add_span_processor(self._kept)
         self._tracer = provider.get_tracer("harness", version)
         carried = {name.lower(): variables[name] for name in (VARIABLE, "TRACESTATE") if name in variables}
         self._around = _propagator.extract(carried, Context())
@@ -63,7 +63,7 @@ class Tracing:
 
     def send(self, endpoint: str) -> str:
         """Send all spans that have ended to `endpoint`; empty, or why they did not get there, in a few words."""
-        spans, told = self._kept.get_finished_spans(), list[str]()
+        spans, told = tuple(self._kept.spans), list[str]()
         if not spans:  # whoever asked for this run did not want it sampled
             return ""
         outcome: list[str] = []
@@ -100,6 +100,17 @@ class RecordedSpan:
         if error:
             self._span.set_status(Status(StatusCode.ERROR, _encodable(error)))
         self._span.end()
+
+
+class _Kept(SpanProcessor):
+    """Those that have ended, and that whoever began the trace wants to have."""
+
+    def __init__(self) -> None:
+        self.spans: deque[ReadableSpan] = deque(maxlen=MOST_SPANS)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.context.trace_flags.sampled:
+            self.spans.append(span)
 
 
 class _Identifiers(IdGenerator):

@@ -95,8 +95,10 @@ def _require_events(collector: Collector, certificate: dict[str, Any]) -> None:
     events = collector.one("certification").events
     found = [event["harness.finding"] for name, event in events if name == "finding"]
     assert found == [finding["id"] for finding in certificate["findings"]] != []
-    tried = [(event["harness.scenario"], event["harness.states_judged"]) for name, event in events if name == "scenario"]
-    assert tried == [(row["scenario"], row["states_judged"]) for row in certificate["evidence"]]
+    tried = [event for name, event in events if name == "scenario"]
+    assert [(event["harness.scenario"], event["harness.states_judged"]) for event in tried] == [
+        (row["scenario"], row["states_judged"]) for row in certificate["evidence"]
+    ]
     phase = collector.one("trying live faults")
     fired = [span.attributes["harness.fired"] for span in collector.tasks() if span.parent == phase.id]
     live = [row["faults_fired"] for row in certificate["evidence"] if not row["persistence_model"]]
@@ -119,7 +121,8 @@ def _require_numbers(certificate: dict[str, Any]) -> None:
 def test_a_run_that_nobody_observes_imports_nothing_for_it() -> None:
     """Neither OpenTelemetry nor Prometheus, in the harness or in a store that would use them."""
     code = (
-        "import sys; from tests.stores.tiny import TINY; from harness.run.options import PROFILES; from harness import cli;"
+        "import sys; from tests.stores.tiny import TINY; from harness.run.options import PROFILES;"
+        "from harness import cli;"
         "import store_under_test.metrics_store, store_under_test.structured_log, store_under_test.circuit_breaker;"
         f"PROFILES[TINY.name] = TINY; status = cli.main(['certify', {spec('Sound', 'honest.py')!r}, *{FEW[2:]!r}]);"
         "found = {name.partition('.')[0] for name in sys.modules} & {'opentelemetry', 'prometheus_client'};"
