@@ -68,9 +68,12 @@ class Tracing:
             return ""
         outcome: list[str] = []
         sender = threading.Thread(target=_send, args=(endpoint, spans, told, outcome), daemon=True, name="otlp")
-        with _logs(told):
-            sender.start()
-            sender.join(LIMIT_S + 1)
+        try:
+            with _logs(told):
+                sender.start()
+                sender.join(LIMIT_S + 1)
+        except RuntimeError as error:  # the system gives no more threads
+            return str(error)
         if not outcome:
             return f"no answer within {LIMIT_S:g} s"
         return outcome[0][:_LONGEST_REASON]

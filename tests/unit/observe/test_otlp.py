@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import pytest
 
@@ -152,6 +153,19 @@ def test_a_network_client_that_knows_no_limit_is_left_behind(monkeypatch: pytest
 
     assert "no answer within" in tracing.send("http://localhost")
     collector.over.set()
+
+
+def test_a_system_without_threads_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes no result either."""
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    tracing = Tracing({}, "1")
+    tracing.root("run").end()
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    assert tracing.send("http://localhost") == "can't start new thread"
 
 
 def test_a_variable_that_can_not_be_used_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
