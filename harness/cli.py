@@ -37,6 +37,7 @@ from harness.run.doctor import checks
 from harness.run.durations import parse_duration
 from harness.run.enduring import EndureOptions, endure
 from harness.run.judging_histories import check_history_parser
+from harness.run.observing import Observation, observe_options, observed
 from harness.run.options import PROFILES, Options
 from harness.run.outputs import (
     annotate,
@@ -171,6 +172,7 @@ def _certify_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="also compare with an earlier certificate")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="decide by it whether the store is ready (TOML)")
+    observe_options(parser)
     _common(parser)
     parser.set_defaults(command=_certify)
 
@@ -258,14 +260,28 @@ def _certify(arguments: argparse.Namespace) -> int:
         require_file(arguments.json)
     specs = arguments.adapters or REFERENCE_ADAPTERS
     baseline = None if arguments.baseline is None else read_baseline(arguments.baseline, specs)
+    with observed(arguments.otlp, arguments.metrics) as observation:
+        observation.status = _certify_each(specs, arguments, options, baseline, observation)
+    return observation.status
+
+
+def _certify_each(
+    specs: Sequence[str],
+    arguments: argparse.Namespace,
+    options: Options,
+    baseline: list[Certificate] | None,
+    observation: Observation,
+) -> int:
+    """The exit status: the worst of all adapters, and of the comparison with `baseline`."""
     certificates: list[Certificate] = []
     statuses: list[int] = []
     for spec in specs:
         try:
-            with shown_progress(spec) as progress:
-                certificate = certify_adapter(spec, options, progress)
+            with shown_progress(spec) as progress, observation.certification(spec) as span:
+                certificate = certify_adapter(spec, options, progress, span)
                 if arguments.coverage:
                     certificate = with_coverage(certificate, spec, options, progress)
+                observation.issued(span, certificate)
         except Exception as error:  # one adapter less, and the others still count
             statuses.append(_complain(error))
             continue

@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 from harness.core.errors import UsageError
 from harness.core.trace import Trace
 from harness.core.workload import Workload
+from harness.observe.spans import Steps, variables
 from harness.run import namespaces
 from harness.run.directories import run_directory, sweep
 from harness.run.exploring import Explored, ExploreJob
@@ -29,6 +30,7 @@ from harness.run.options import Options
 from harness.run.pool import Done, Interrupted, Pool
 from harness.run.recording import Recorded, RecordJob
 from harness.run.recovering import kind_of_failure
+from harness.run.tracing import task_span
 from harness.run.worker_main import Setup
 
 #: The task that has a module of its own.
@@ -55,6 +57,21 @@ class Silent:
         return None
 
 
+class Stepped:
+    """Passes on what it is told, and makes a span of each phase."""
+
+    def __init__(self, told: Progress, steps: Steps) -> None:
+        self._told = told
+        self._steps = steps
+
+    def phase(self, title: str, total: int) -> None:
+        self._steps.begin(title)
+        self._told.phase(title, total)
+
+    def advance(self, detail: str) -> None:
+        self._told.advance(detail)
+
+
 @dataclass(slots=True)
 class Campaign:
     """The processes and files of one run over one adapter. A context manager: afterwards nothing is left."""
@@ -63,6 +80,7 @@ class Campaign:
     options: Options
     progress: Progress = field(default_factory=Silent)
     journal: Journal | None = None
+    steps: Steps = field(default_factory=Steps)
     directory: Path = field(init=False)
     private: bool = field(init=False, default=False)
     refusal: str | None = field(init=False, default=None)
@@ -117,7 +135,13 @@ class Campaign:
         key = (task, isolation, mount_bytes)
         if key not in self._pools:
             setup = self.setup(task, isolation, mount_bytes)
-            pool = Pool(setup, self.options.jobs, self.options.time_limit_s)
+            pool = Pool(
+                setup,
+                self.options.jobs,
+                self.options.time_limit_s,
+                variables=variables(self.steps.whole),
+                begin=lambda job: task_span(self.steps.current, job),
+            )
             self._pools[key] = self._stack.enter_context(pool)
         return self._pools[key]
 

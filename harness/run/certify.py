@@ -25,8 +25,9 @@ from harness.core.persistence import PersistenceModel
 from harness.core.scenario import CRASH_ENGINE, Scenario
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
+from harness.observe.spans import NO_SPAN, Span, Steps
 from harness.record.callsite import is_store_file
-from harness.run.campaign import Campaign, Progress, Silent
+from harness.run.campaign import Campaign, Progress, Silent, Stepped
 from harness.run.containment import CAN_FORK
 from harness.run.costing import measure_costs
 from harness.run.coverage import fault_coverage
@@ -61,31 +62,36 @@ AFTER_VIOLATION = 400
 _FAMILIES = ("short", "long", "large")
 
 
-def certify_adapter(spec: str, options: Options, progress: Progress | None = None) -> Certificate:
-    """Try to break every promise of the adapter that `spec` names.
+def certify_adapter(
+    spec: str, options: Options, progress: Progress | None = None, span: Span = NO_SPAN
+) -> Certificate:
+    """Try to break every promise of the adapter that `spec` names; phases and jobs are parts of `span`.
 
     Raises `UsageError` for wrong input, and where the adapter itself cannot run.
     """
     spec = resolved_spec(spec)
     adapter = load_adapter(spec)
-    with Run(spec, adapter, options, progress or Silent()) as run:
+    with Run(spec, adapter, options, progress or Silent(), span) as run:
         return decided(run.certificate(), options.policy)
 
 
 class Run:
     """One certification. A context manager, because of the processes that it starts."""
 
-    def __init__(self, spec: str, adapter: Any, options: Options, progress: Progress) -> None:
+    def __init__(
+        self, spec: str, adapter: Any, options: Options, progress: Progress, span: Span = NO_SPAN
+    ) -> None:
         self.spec = spec
         self.adapter = adapter
         self.options = options
-        self.progress = progress
+        self.steps = Steps(span)
+        self.progress = progress = progress if span is NO_SPAN else Stepped(progress, self.steps)
         self.contract: Contract = adapter.contract
         require_promised(options.schedules, self.contract)
         self.all_scenarios = selected(options.scenarios, options.schedules)
         crashes = (item for item in self.all_scenarios if item.engine == CRASH_ENGINE)
         self.scenarios = tuple(item for item in crashes if CAN_FORK or not item.during_recovery)
-        self.campaign = Campaign(spec, options, progress)
+        self.campaign = Campaign(spec, options, progress, steps=self.steps)
         self.plans = survey_plans(adapter) if options.survey else plans(self.contract, self.scenarios)
         self.live = LiveFaults(self.campaign, self.all_scenarios, self.contract, progress)
         self.limits = Limits(self.campaign, adapter, spec, self.all_scenarios, progress)
@@ -102,6 +108,7 @@ class Run:
         if self.campaign.journal is not None:
             self.campaign.journal.close()
         self.campaign.__exit__(*details)
+        self.steps.end()
 
     # --- the steps -----------------------------------------------------------------------
 

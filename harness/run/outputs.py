@@ -34,8 +34,8 @@ def require_writable(directory: Path) -> None:
         ) from None
 
 
-def require_file(target: Path) -> None:
-    """Raise `UsageError` if `target` can't be written: before a run, not after it."""
+def require_file(target: Path, option: str = "--json") -> None:
+    """Raise `UsageError` if `target`, given with `option`, can't be written: before a run, not after it."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         missing = not target.exists()
@@ -45,7 +45,7 @@ def require_file(target: Path) -> None:
         if missing:
             target.unlink()
     except OSError as error:
-        raise UsageError(f"{target} can't be written ({error.strerror}): name another file with --json.") from None
+        raise UsageError(f"{target} can't be written ({error.strerror}): name another file with {option}.") from None
 
 
 def write_reports(certificates: Sequence[Certificate], directory: Path) -> list[Path]:

@@ -23,7 +23,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -31,7 +31,9 @@ from typing import Any, Literal, Self
 import psutil
 
 from harness.core.errors import HarnessFault
+from harness.observe.spans import NO_SPAN, Span
 from harness.run import containment
+from harness.run.tracing import result_attributes
 from harness.run.worker_main import BOARD_BYTES, HEADER, STACK_SIGNAL, Board, BoardState, Setup
 
 BETWEEN_LIMIT_S = 600.0
@@ -70,12 +72,17 @@ class Interrupted:
 Outcome = Done | Interrupted
 
 
+def _untraced(job: Any) -> Span:
+    return NO_SPAN
+
+
 class Pool:
     """Up to `size` workers. Use it as a context manager: after it no process is left.
 
     `time_limit_s` is for one call into the store, `between_limit_s` for preparing, and for what the task
-    does between two calls; `variables` are set in the environment of the workers. Iterate from a thread that
-    lives as long as the pool: the kernel kills a worker when the thread that started it ends.
+    does between two calls; `variables` are set in the environment of the workers. `begin` makes the span of a job
+    when a worker gets it. Iterate from a thread that lives as long as the pool: the kernel kills a worker when the
+    thread that started it ends.
     """
 
     def __init__(
@@ -86,12 +93,14 @@ class Pool:
         *,
         between_limit_s: float = BETWEEN_LIMIT_S,
         variables: Mapping[str, str] | None = None,
+        begin: Callable[[Any], Span] = _untraced,
     ) -> None:
         self._setup = pickle.dumps(setup)
         self._directory = os.path.dirname(setup.directory)  # that of the run
         self._memory_bytes = setup.memory_bytes
         self._size = size
         self._variables = dict(variables or {})
+        self._begin = begin
         self._time_limit_s = time_limit_s
         self._between_limit_s = between_limit_s
         self._workers: list[_Worker] = []
@@ -116,7 +125,7 @@ class Pool:
                 yield from self._collect()
         finally:
             for worker in [worker for worker in self._workers if worker.job is not None]:
-                self._discard(worker)
+                self._give_up(worker)
 
     def close(self) -> None:
         """End all workers and everything that they started. Closing twice is harmless."""
@@ -145,7 +154,7 @@ class Pool:
             if index is None:
                 break
             self._next_index = index + 1
-            self._free_worker().start_job(index, job)
+            self._free_worker().start_job(index, job, self._begin(job))
             busy += 1
         return busy > 0
 
@@ -168,12 +177,23 @@ class Pool:
         now = time.monotonic()
         step_s, self._looked_at = min(now - self._looked_at, _LONGEST_STEP_S), now
         finished: list[tuple[int, Any, Outcome]] = []
-        for worker in [worker for worker in self._workers if worker.job is not None]:
-            job = worker.job
-            outcome = self._outcome(worker, step_s)
-            if job is not None and outcome is not None:
+        busy = [(worker, worker.job) for worker in self._workers if worker.job is not None]
+        for worker, job in busy:
+            outcome = self._told(worker, job, step_s)
+            if outcome is not None:
                 finished.append((job.index, job.content, outcome))
         return finished
+
+    def _told(self, worker: _Worker, job: _Job, step_s: float) -> Outcome | None:
+        """What became of the job, also for those who follow its span."""
+        try:
+            outcome = self._outcome(worker, step_s)
+        except HarnessFault as fault:
+            job.span.end(error=str(fault))
+            raise
+        if outcome is not None:
+            _end(job.span, outcome)
+        return outcome
 
     def _outcome(self, worker: _Worker, step_s: float) -> Outcome | None:
         """What became of its job; `None` while it is at it."""
@@ -221,6 +241,11 @@ class Pool:
             raise _fault("is stuck", detail, stacks)
         return Interrupted(state.unit, state.phase, "hang", detail, stacks)
 
+    def _give_up(self, worker: _Worker) -> None:
+        if worker.job is not None:
+            worker.job.span.end(error="given up")
+        self._discard(worker)
+
     def _discard(self, worker: _Worker) -> None:
         if worker in self._workers:
             self._workers.remove(worker)
@@ -232,6 +257,13 @@ def run_once(setup: Setup, job: Any, time_limit_s: float) -> Outcome:
     with Pool(setup, 1, time_limit_s) as pool:
         [(_, _, outcome)] = pool.run([job])
     return outcome
+
+
+def _end(span: Span, outcome: Outcome) -> None:
+    if isinstance(outcome, Done):
+        span.end({"harness.outcome": "done", **result_attributes(outcome.result)})
+    else:
+        span.end({"harness.outcome": outcome.how}, error=f"{outcome.phase}: {outcome.detail}")
 
 
 def _fault(what: str, detail: str, stacks: str) -> HarnessFault:
@@ -256,6 +288,7 @@ class _Job:
     index: int
     content: Any
     count_before: int
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,11 +346,11 @@ class _Worker:
         except OSError as error:
             raise HarnessFault(f"A worker could not be started: {error}.") from error
 
-    def start_job(self, index: int, content: Any) -> None:
+    def start_job(self, index: int, content: Any, span: Span) -> None:
         state = self.board.read()
-        self.job = _Job(index, content, state.count)
+        self.job = _Job(index, content, state.count, span)
         self.watch = _Watch(state)
-        self._post(pickle.dumps(content))
+        self._post(span.traceparent.encode("ascii") + b"\n" + pickle.dumps(content))
 
     def finish_job(self) -> None:
         self.job = None

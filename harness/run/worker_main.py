@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 from harness.core.errors import HarnessFault
+from harness.observe.spans import VARIABLE
 from harness.run import containment
 
 BOARD_BYTES = 4096
@@ -370,9 +371,12 @@ def _end_like(status: int) -> NoReturn:
 
 
 def _answer(task: _Task, message: bytes, board: Board) -> bytes:
-    """The message that tells what became of a job."""
+    """The message that tells what became of a job. It comes behind a line: the span that it is done in, if any."""
+    traceparent, _, job = message.partition(b"\n")
     try:
-        return pickle.dumps(("done", task.function(task.context(), pickle.loads(message), board)))
+        if traceparent:
+            os.environ[VARIABLE] = traceparent.decode("ascii")
+        return pickle.dumps(("done", task.function(task.context(), pickle.loads(job), board)))
     except BaseException:
         return _fault()
 

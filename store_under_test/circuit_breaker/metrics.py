@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from store_under_test.circuit_breaker.circuit import Outcome, State, Transition
@@ -43,7 +44,8 @@ class Metrics:
     """One moment of a breaker. Counts are since it was made, whatever its state was meanwhile.
 
     `window_failures` is how many failures count towards the threshold. `transitions` are the last ones, oldest first;
-    `transition_count` is of all of them. A recovery is a circuit that was closed by its trials.
+    `transition_count` is of all of them, `entered` of those that led to each state. A recovery is a circuit that was
+    closed by its trials.
     """
 
     state: State
@@ -62,6 +64,7 @@ class Metrics:
     listener_errors: int
     latencies: Latencies
     transition_count: int
+    entered: Mapping[State, int]
     transitions: tuple[Transition, ...]
 
     @property
@@ -77,6 +80,7 @@ class Tally:
     def __init__(self) -> None:
         self.calls = self.rejected = self.late = self.fallbacks = self.recoveries = self.transition_count = 0
         self.outcomes = dict.fromkeys(Outcome, 0)
+        self._entered = dict.fromkeys(State, 0)
         self._total_s = self._longest_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=RECENT_LATENCIES)
         self._transitions: deque[Transition] = deque(maxlen=RECENT_TRANSITIONS)
@@ -97,6 +101,7 @@ class Tally:
     def moved(self, transition: Transition) -> None:
         """The circuit changed its state."""
         self.transition_count += 1
+        self._entered[transition.after] += 1
         self.recoveries += transition.is_recovery
         self._transitions.append(transition)
 
@@ -122,5 +127,6 @@ class Tally:
             listener_errors=listener_errors,
             latencies=Latencies(ended, self._total_s, self._longest_s, tuple(self._recent_s)),
             transition_count=self.transition_count,
+            entered=dict(self._entered),
             transitions=tuple(self._transitions),
         )

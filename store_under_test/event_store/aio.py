@@ -20,11 +20,12 @@ from store_under_test.event_store import files
 from store_under_test.event_store.codec import Batch, encode_batch
 from store_under_test.event_store.commit import Request
 from store_under_test.event_store.errors import StoreClosedError
-from store_under_test.event_store.event import Event, NewEvent
+from store_under_test.event_store.event import Event, NewEvent, traced
 from store_under_test.event_store.log import Expected, LogState, Options
 from store_under_test.event_store.query import Page
 from store_under_test.event_store.store import EventStore
 from store_under_test.event_store.views import ViewOptions
+from store_under_test.tracing import active, span
 
 
 class _Task(Request):
@@ -87,12 +88,9 @@ class AsyncEventStore:
         """See `EventStore.append_batch`."""
         views, start = self.store.views, self.store.views.options.clock()
         try:
-            batch = encode_batch(views.options.upcasters.known(events), self._now)
-            future: asyncio.Future[list[Event]] = self._loop.create_future()
-            task = _Task(batch, expected_version, self, future)
-            if self.store.log.submit(task):
-                self._lead()
-            appended = await future
+            batch = encode_batch(traced(views.options.upcasters.known(events), active()), self._now)
+            with span("event_store.append", events=len(batch.parts)):
+                appended = await self._submitted(batch, expected_version)
         except Exception as error:
             if views.failed(error):
                 await asyncio.to_thread(views.make_room)
@@ -100,6 +98,13 @@ class AsyncEventStore:
         if views.appended(views.options.clock() - start):
             await asyncio.to_thread(views.tend)
         return appended
+
+    async def _submitted(self, batch: Batch, expected: Expected) -> list[Event]:
+        future: asyncio.Future[list[Event]] = self._loop.create_future()
+        task = _Task(batch, expected, self, future)
+        if self.store.log.submit(task):
+            self._lead()
+        return await future
 
     async def query(self, **wanted: Any) -> Page:
         """See `EventStore.query`."""

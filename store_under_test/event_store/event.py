@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from store_under_test.event_store.errors import InvalidEventError
@@ -38,7 +38,8 @@ class NewEvent:
     """An event to append. The store sets sequence and version, and id and timestamp where they are `None`.
 
     `payload` and `metadata` hold what MessagePack has: None, bool, int of 64 bits, float, str, bytes, lists and
-    dictionaries. Tuples come back as lists.
+    dictionaries. Tuples come back as lists. If the caller of `append` has an active span of OpenTelemetry, `metadata`
+    get its `traceparent`, which counts towards the size.
     """
 
     type: str
@@ -51,6 +52,21 @@ class NewEvent:
     schema_version: int = 1
     id: str | None = None
     timestamp: float | None = None
+
+
+#: The member of `metadata` that tells which span an event came of.
+TRACEPARENT = "traceparent"
+
+
+def traced(events: list[NewEvent], traceparent: str | None) -> list[NewEvent]:
+    """`events` with the span of who appends them, where their metadata do not name one."""
+    return events if traceparent is None else [_traced(event, traceparent) for event in events]
+
+
+def _traced(event: NewEvent, traceparent: str) -> NewEvent:
+    if not isinstance(event.metadata, Mapping) or TRACEPARENT in event.metadata:  # the former `check` refuses
+        return event
+    return replace(event, metadata={**event.metadata, TRACEPARENT: traceparent})
 
 
 def random_id() -> str:

@@ -12,6 +12,7 @@ from store_under_test.event_store.metrics import StoreMetrics
 from store_under_test.event_store.query import DEFAULT_LIMIT, Filter, Page
 from store_under_test.event_store.subscriptions import Subscription
 from store_under_test.event_store.views import Views
+from store_under_test.tracing import span
 
 
 class ViewedStore:
@@ -52,7 +53,7 @@ class ViewedStore:
             last=last,
         )
         start = self.views.options.clock()
-        with self._noting_damage():
+        with span("event_store.query"), self._noting_damage():
             page = self.views.reader.query(wanted, limit=limit, cursor=cursor)
         self.views.metrics.query_done(self.views.options.clock() - start)
         return page

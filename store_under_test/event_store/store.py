@@ -10,7 +10,7 @@ from typing import Self
 
 from store_under_test.event_store import files
 from store_under_test.event_store.codec import encode_batch
-from store_under_test.event_store.event import Event, NewEvent
+from store_under_test.event_store.event import Event, NewEvent, traced
 from store_under_test.event_store.face import ViewedStore
 from store_under_test.event_store.guard import guard_of
 from store_under_test.event_store.log import Expected, Log, LogState, Options
@@ -18,6 +18,7 @@ from store_under_test.event_store.repair import restore
 from store_under_test.event_store.reports import Report
 from store_under_test.event_store.verify import verify
 from store_under_test.event_store.views import ViewOptions, Views
+from store_under_test.tracing import active, span
 
 
 class EventStore(ViewedStore):
@@ -71,8 +72,9 @@ class EventStore(ViewedStore):
         """
         views, start = self.views, self.views.options.clock()
         try:
-            batch = encode_batch(views.options.upcasters.known(events), self._now)
-            appended = self.log.append(batch, expected_version)
+            batch = encode_batch(traced(views.options.upcasters.known(events), active()), self._now)
+            with span("event_store.append", events=len(batch.parts)):
+                appended = self.log.append(batch, expected_version)
         except Exception as error:
             if views.failed(error):
                 views.make_room()

@@ -34,7 +34,7 @@ from store_under_test.metrics_store.state import (
     fresh_state,
     validate,
 )
-from store_under_test.metrics_store.store import MetricsStore, StoreStats
+from store_under_test.metrics_store.store import MetricsStore, StoreCounts, StoreStats
 
 __all__ = [
     "AgentEvent",
@@ -50,6 +50,7 @@ __all__ = [
     "MetricsStoreError",
     "SessionSummary",
     "StoreClosedError",
+    "StoreCounts",
     "StoreStats",
     "UnsupportedVersionError",
     "fresh_state",

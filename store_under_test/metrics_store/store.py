@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -35,8 +35,18 @@ from store_under_test.metrics_store.state import (
     utc_now,
     validate,
 )
+from store_under_test.tracing import span
 
 Update = Callable[[DashboardState], DashboardState | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCounts:
+    """What one handle did: states that it gave out, states that it made durable, fallbacks to an older copy."""
+
+    loads: int = 0
+    saves: int = 0
+    recoveries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ class MetricsStore:
         self._compress_above_bytes = compress_above_bytes
         self._now = now
         self._lock = StoreLock(self._paths.lock, clock=clock, sleep=sleep)
-        self._recoveries = 0
+        self._counts = StoreCounts()  # changed under the lock
         self._closed = False
         require_text(project, "project")
         self._remove_stale_temporaries()
@@ -105,8 +115,10 @@ class MetricsStore:
         Recovers if the primary is damaged or missing, which is logged as a warning.
         """
         self._require_open()
-        with self._lock.held(self._limit(timeout)):
-            return self._state(self._current())
+        with span("metrics_store.load"), self._lock.held(self._limit(timeout)):
+            state = self._state(self._current())
+            self._counts = replace(self._counts, loads=self._counts.loads + 1)
+            return state
 
     def save(self, state: DashboardState, *, timeout: float | None = None) -> DashboardState:
         """Replace the whole state, durably, and return it as stored: stamped, and cut to the limits.
@@ -115,7 +127,7 @@ class MetricsStore:
         """
         self._require_open()
         validate(state)
-        with self._lock.held(self._limit(timeout)):
+        with span("metrics_store.save"), self._lock.held(self._limit(timeout)):
             return self._replace(self._current(), state)
 
     def update(self, function: Update, *, timeout: float | None = None) -> DashboardState:
@@ -125,7 +137,7 @@ class MetricsStore:
         raises, nothing is saved. It must not call the store.
         """
         self._require_open()
-        with self._lock.held(self._limit(timeout)):
+        with span("metrics_store.update"), self._lock.held(self._limit(timeout)):
             current = self._current()
             before = self._state(current)
             returned = function(before)
@@ -146,9 +158,18 @@ class MetricsStore:
                 agents=len(state["agents"]),
                 events=len(state["events"]),
                 sessions=len(state["sessions"]),
-                recoveries=self._recoveries,
+                recoveries=self._counts.recoveries,
                 lock=self._lock.metrics,
             )
+
+    def counts(self) -> StoreCounts:
+        """What this handle did since it was opened; reads no file and waits for nobody."""
+        return self._counts
+
+    @property
+    def lock_metrics(self) -> LockMetrics:
+        """How this handle got the lock; reads no file and waits for nobody."""
+        return self._lock.metrics
 
     def close(self) -> None:
         """End the use of this handle; any number of times. There is nothing to flush."""
@@ -172,7 +193,7 @@ class MetricsStore:
             return primary
         recovered = recover(self._paths, primary, encode(self._fresh()))
         if recovered is not None:
-            self._recoveries += 1
+            self._counts = replace(self._counts, recoveries=self._counts.recoveries + 1)
         return recovered
 
     def _state(self, current: Sound | None) -> DashboardState:
@@ -190,6 +211,7 @@ class MetricsStore:
         else:
             self._write_backup(current)
             write_atomically(self._paths.primary, data, current.image.mode)
+        self._counts = replace(self._counts, saves=self._counts.saves + 1)
         return stored
 
     def _write_backup(self, current: Sound) -> None:

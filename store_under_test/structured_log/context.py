@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from store_under_test.structured_log.trace import TraceContext, parse_traceparent
+from store_under_test.tracing import active, inherited
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +60,14 @@ def current_fields() -> dict[str, Any]:
 
 
 def current_trace() -> TraceContext | None:
-    """The trace of the innermost block that has one."""
-    return next((frame.trace for frame in _frames() if frame.trace is not None), None)
+    """The trace of the innermost block that has one; else that of OpenTelemetry's active span; else the one that the
+    process was started with, in the variable TRACEPARENT."""
+    named = next((frame.trace for frame in _frames() if frame.trace is not None), None)
+    return named or _parsed(active()) or _parsed(inherited())
+
+
+#: The same few again and again: a program has one of each at a time.
+_parsed = lru_cache(maxsize=64)(parse_traceparent)
 
 
 def _frames() -> Iterator[_Frame]:

@@ -101,6 +101,7 @@ class StructuredLogger:
         record["thread"] = plain(threading.current_thread().name)
         if trace is not None:
             record |= {"trace_id": trace.trace_id, "span_id": trace.span_id, "sampled": trace.sampled}
+            record["traceparent"] = trace.header()
         if record["event"] == _UNKNOWN:
             record["given"] = plain(type)
         body = encode({**record, "context": plain(self._around()), "fields": plain(fields)})
