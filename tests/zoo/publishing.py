@@ -33,8 +33,8 @@ marks as the place of the defect. A sound store counts as quiet if every claim p
 no finding. Seconds are those from the start of a workload's exploration to the first such finding, on the machine of
 the run.
 
-`python -m tests.zoo.run_zoo` writes this page from a real run, with `--row D42` one row of it anew; with `--mutants` its
-last part.
+`python -m tests.zoo.run_zoo` writes this page from a real run, with `--row D42` one row of it anew; with `--mutants` it
+makes mutants of the MetricsStore, and adds what became of them.
 """
 
 
