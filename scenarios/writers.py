@@ -31,6 +31,16 @@ SCENARIOS = (
         engine="writers-kills",
     ),
     Scenario(
+        name="writers-clocks",
+        claim="writers",
+        tries="stop one process at each of its I/O calls, set the wall clock, let another one work, and go on",
+        faults=("stopped process", "clock steps"),
+        family="pairs",
+        minimum_operations=3,
+        engine="writers-clocks",
+        thorough=True,
+    ),
+    Scenario(
         name="writers-races",
         claim="writers",
         tries="let several processes work at once, at their own speed, and kill one now and then",

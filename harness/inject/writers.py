@@ -11,8 +11,12 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.inject.clocks import how_far
 from harness.inject.kills import Called, Course
 
+#: More than any lock is meant to be held for; nobody would wait so long.
+_HOUR_S = 3600.0
+_OTHER_JUMPS = ((_HOUR_S, True), (-_HOUR_S, False), (-_HOUR_S, True))
 _UNNOTICED = frozenset(("fsync", "fdatasync", "sync", "close", "fstat"))
 
 
@@ -28,12 +32,35 @@ class Pause:
     killed: bool = False
 
     def describe(self) -> str:
+        return self.told()
+
+    def told(self, then: str = "", at_last: str = "") -> str:
+        """The same with what happens once it stands still, and before it goes on."""
         end = "was killed" if self.killed else "went on"
         others = "which had opened the store before," if self.early else "which then opened the store,"
         return (
-            f"one process stopped before its I/O call number {self.call}, another one, {others} did its operations, "
-            f"and the first {end}"
+            f"one process stopped before its I/O call number {self.call}, {then}another one, {others} did its "
+            f"operations, {at_last}and the first {end}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A `pause` during which somebody sets the wall clock of the machine, by so many `seconds`, before the others work.
+
+    With `put_right` it is set right before the first process goes on: only the others have seen it wrong.
+    """
+
+    pause: Pause
+    seconds: float
+    put_right: bool = False
+
+    def describe(self) -> str:
+        right = "the clock was put right, " if self.put_right else ""
+        return self.pause.told(f"{self.action()}, ", right)
+
+    def action(self) -> str:
+        return f"the wall clock was set {how_far(self.seconds)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +105,13 @@ def pauses(course: Course, inside: Collection[int], *, killed: bool) -> Iterator
     for turn in (0, 1):
         for place, number in enumerate(ordered):
             yield Pause(number, early=place % 2 == turn, killed=killed)
+
+
+def jumps(course: Course, inside: Collection[int]) -> Iterator[Jump]:
+    """At every `pause` the clock is set forward, and does one other thing; all that can happen at as many as that."""
+    for number, pause in enumerate(pauses(course, inside, killed=False)):
+        yield Jump(pause, _HOUR_S)
+        yield Jump(pause, *_OTHER_JUMPS[number % len(_OTHER_JUMPS)])
 
 
 def spread_first(items: Sequence[int]) -> list[int]:

@@ -23,6 +23,7 @@ from harness.run.live.syncs import SyncsEngine
 from harness.run.live.threads import ThreadsEngine
 from harness.run.live.values import Trial
 from harness.run.live.writers import ProcessesEngine, RacesEngine, WriterKillsEngine
+from harness.run.live.writers_clocks import WriterClocksEngine
 
 
 class Engine(Protocol):
@@ -136,6 +137,16 @@ ENGINES: dict[str, EngineKind] = {
         "killed processes",
         ordered=True,
         cost=80,
+        forks=True,
+        promises=("processes",),
+    ),
+    "writers-clocks": EngineKind(
+        WriterClocksEngine,
+        WriterClocksEngine.fault_types,
+        "steps of a shared clock",
+        deterministic=False,
+        ordered=True,
+        cost=60,
         forks=True,
         promises=("processes",),
     ),

@@ -160,10 +160,13 @@ class ProcessesEngine:
         return len(self.workload.operations)
 
     def faults(self) -> Iterator[Pause]:
-        count = len(self.alone.course)
-        inside = {n + 1 for part in self.alone.parts.values() for n in range(part.since, min(part.to, count))}
         if len(self.lanes) > 1:
-            yield from pauses(self.alone.course, inside, killed=self.killed)
+            yield from pauses(self.alone.course, self.inside(), killed=self.killed)
+
+    def inside(self) -> set[int]:
+        """The calls of the first client that belong to its operations, by number from 1."""
+        count = len(self.alone.course)
+        return {n + 1 for part in self.alone.parts.values() for n in range(part.since, min(part.to, count))}
 
     # --- one trial -------------------------------------------------------------------------------
 
@@ -207,11 +210,13 @@ class ProcessesEngine:
                     child.hear_until_it_waits(HEAD_START_S)
                 return
             stopped.append(lanes.now_ns())
+            self.stands()
             if not fault.early:
                 children.extend(self._waiting(lane, pipe) for lane, pipe in others)
             for child, (_, pipe) in zip(children, others, strict=True):
                 _let_go(pipe)
                 child.hear_until_it_waits(HEAD_START_S)
+            self.goes_on()
             if fault.killed:
                 os.kill(first.pid, signal.SIGKILL)
             stopped.append(lanes.now_ns())
@@ -227,6 +232,16 @@ class ProcessesEngine:
         what = "client 1 stood still" + (", and was killed" if fault.killed else "")
         disturbances = (Disturbance(what, *stopped),) if len(stopped) == 2 else ()
         return Met(told, scan(self.bench.directory), disturbances, doomed=fault.killed)
+
+    def stands(self) -> None:
+        """The first client stands still now; what else is to happen."""
+
+    def goes_on(self) -> None:
+        """The others have done what they could, and the first client goes on now; what else is to happen."""
+
+    def engaged(self, gate: Halt, voice: Voice) -> contextlib.AbstractContextManager[None]:
+        """What stands between a client and the operating system."""
+        return kernel.engage(gate)
 
     def _struck(self, met: Met, fault: Any) -> tuple[Struck, ...]:
         """It fired if the client stopped, and another one did something meanwhile."""
@@ -246,7 +261,7 @@ class ProcessesEngine:
     def _working(self, lane: Lane, stop_at: int = 0) -> Any:
         def work(voice: Voice) -> None:
             halt = Halt(self.bench.directory, voice, stop_at)
-            with kernel.engage(halt):
+            with self.engaged(halt, voice):
                 LaneClient(self.bench, voice, halt.stop_again).perform(lane)
 
         return work
@@ -259,7 +274,7 @@ class ProcessesEngine:
             real.read(pipe[0], 1)
 
         def work(voice: Voice) -> None:
-            with kernel.engage(Halt(self.bench.directory, voice, stop_at, kill=bool(stop_at))):
+            with self.engaged(Halt(self.bench.directory, voice, stop_at, kill=bool(stop_at)), voice):
                 LaneClient(self.bench, voice).perform(lane, functools.partial(begin, voice))
 
         child = self._child(work)
