@@ -41,6 +41,16 @@ SCENARIOS = (
         thorough=True,
     ),
     Scenario(
+        name="writers-full-disk",
+        claim="writers",
+        tries="fail a call of one process, or fill the disk for one of its operations, while another one works",
+        faults=("stopped process", "full disk", "failing call"),
+        family="pairs",
+        minimum_operations=3,
+        engine="writers-full-disk",
+        thorough=True,
+    ),
+    Scenario(
         name="writers-races",
         claim="writers",
         tries="let several processes work at once, at their own speed, and kill one now and then",

@@ -149,6 +149,8 @@ class LiveFaults:
             return f"it takes a private file system ({self.campaign.refusal})"
         if kind.needs_power_loss and self.contract.power_loss is None:
             return "the contract promises nothing about a loss of power"
+        if kind.needs_io_error and self.contract.io_error is None:
+            return "the contract promises nothing about calls that fail"
         return kind.missing()
 
     def _jobs(self, scenario: Scenario, claim: str, promise: str, made: Workloads) -> list[TrialsJob]:

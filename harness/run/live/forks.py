@@ -266,12 +266,16 @@ class Child:
             self._finish()
         return self.told
 
-    def hear_until_ready(self, seconds: float) -> bool:
-        """Hear it until it is ready, or stands still, or has ended, or so long; whether it has not ended."""
+    def hear_until_ready(self, seconds: float, stalled: Callable[[], None] | None = None) -> bool:
+        """Hear it until it is ready, or stands still, or has ended, or so long; whether it has not ended. With
+        `stalled`, which is called while it stands still, it goes on after that."""
         deadline = time.perf_counter() + seconds
         while not (self.told.ready or self.told.stalled) and time.perf_counter() < deadline:
             if not self._hear(deadline):
                 return False
+            if self.told.stalled and stalled is not None:
+                self.told.stalled = False
+                self._wait_for_stop_and_go_on(stalled)
         return True
 
     def hear_a_little(self) -> bool:
@@ -290,6 +294,11 @@ class Child:
             if not self._hear(min(deadline, now + _SHORT_LOOK_S)) or repeats(self.told.course[began:]):
                 return
             asleep = asleep + 1 if containment.is_asleep(self.pid) else 0
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it began."""
+        return time.perf_counter() - self._started
 
     def has_ended(self) -> bool:
         """Whether it has, without taking it off the process table."""

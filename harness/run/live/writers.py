@@ -183,7 +183,8 @@ class ProcessesEngine:
         self.hangs += 1
         lane, told = met.told[place]
         sentence = f"client {lane.client} did not return within {PATIENCE_S:g} seconds, though nobody stood still"
-        return self._trial(fault, met, self._history(met), Judgement(Violation("hang", sentence)), _last(told))
+        judgement = Judgement(Violation("hang", sentence))
+        return self._trial(fault, met, self._history(met), judgement, self.hang_site(met, told))
 
     def _judged(self, fault: Any, met: Met) -> Trial:
         final = self._final(met.image)
@@ -191,8 +192,16 @@ class ProcessesEngine:
         if final.failure:
             judgement = Judgement(Violation("cannot_open", f"when all clients had ended, {final.failure}"))
         else:
-            judgement = judged(made, self.bench.adapter.model)
+            judgement = self.judge(met, made)
         return self._trial(fault, met, made, judgement, self._site(met, judgement))
+
+    def judge(self, met: Met, made: History) -> Judgement:
+        """What the answers and the state at the end say."""
+        return judged(made, self.bench.adapter.model)
+
+    def hang_site(self, met: Met, told: Told) -> CallSite | None:
+        """Whose doing it is that a client did not return, of which this was `told`."""
+        return _last(told)
 
     def ended(self, fault: Any, violation: Violation) -> Trial:
         return Trial(1, violation, promise=self.promise)
@@ -214,7 +223,7 @@ class ProcessesEngine:
             if not fault.early:
                 children.extend(self._waiting(lane, pipe) for lane, pipe in others)
             for child, (_, pipe) in zip(children, others, strict=True):
-                _let_go(pipe)
+                let_go(pipe)
                 child.hear_until_it_waits(HEAD_START_S)
             self.goes_on()
             if fault.killed:
@@ -225,10 +234,10 @@ class ProcessesEngine:
         try:
             told = [(self.lanes[0], first.listen(kill_after_s=PATIENCE_S + HEAD_START_S, stalled=meanwhile))]
             for child, (lane, pipe) in zip(children, others, strict=False):
-                _let_go(pipe)
+                let_go(pipe)
                 told.append((lane, child.listen(kill_after_s=PATIENCE_S + HEAD_START_S)))
         finally:
-            _close_all(pipe for _, pipe in others)
+            close_all(pipe for _, pipe in others)
         what = "client 1 stood still" + (", and was killed" if fault.killed else "")
         disturbances = (Disturbance(what, *stopped),) if len(stopped) == 2 else ()
         return Met(told, scan(self.bench.directory), disturbances, doomed=fault.killed)
@@ -364,7 +373,7 @@ class RacesEngine(ProcessesEngine):
                 talking = [child for child in talking if child.hear_a_little()]
             told = [child.listen(kill_after_s=PATIENCE_S) for child in children]
         finally:
-            _close_all([pipe])
+            close_all([pipe])
         met = list(zip(self.lanes, told, strict=True))
         return Met(met, scan(self.bench.directory), doomed=fault.kills)
 
@@ -415,11 +424,12 @@ def _word(fault: str, planned: Any) -> str:
     return "kill" if planned.killed else fault
 
 
-def _let_go(pipe: tuple[int, int]) -> None:
+def let_go(pipe: tuple[int, int]) -> None:
+    """Whoever waits for a word goes on."""
     real.write(pipe[1], b"g")
 
 
-def _close_all(pipes: Any) -> None:
+def close_all(pipes: Any) -> None:
     for pipe in pipes:
         for end in pipe:
             with contextlib.suppress(OSError):
