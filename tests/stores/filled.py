@@ -73,11 +73,12 @@ class Restoring(Table):
         return path
 
     def failed(self) -> None:
-        with open(self.path, "r+") as table:
-            table.truncate()
-            table.write(json.dumps(self.backup))
-            table.truncate()
-        super().failed()
+        try:
+            with open(self.path, "r+") as table:
+                table.write(json.dumps(self.backup))
+                table.truncate()
+        finally:
+            super().failed()
 
 
 class Clinging(Table):
