@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.history import Disturbance, History, Outcome
-from harness.core.operations import describe
+from harness.core.models import KEY_VALUE
+from harness.core.operations import Put, describe
 from harness.core.trace import CallSite
 from harness.core.workload import Workload
 from harness.explore.clients import SHORT, workload_source
@@ -107,7 +108,11 @@ class WriterDisksEngine(ProcessesEngine):
         self.targets: dict[str, list[int]] = {}
         source = workload_source(bench.adapter, f"room {bench.seed}")
         count = len(workload.steps)
-        self.last: list[tuple[int, Any]] = [(count + 2 * n, source.change(n + 1, n, SHORT)) for n in range(2)]
+        changes = [source.change(n + 1, n, SHORT) for n in range(2)]
+        if bench.adapter.model is KEY_VALUE:  # the last operations must not hide what was lost before
+            changes = [Put("k5", "by one process"), Put("k6", "by another process")]
+        self.last: list[tuple[int, Any]] = [(count + 2 * n, change) for n, change in enumerate(changes)]
+        self.reads = tuple(enumerate((*source.reads(0), *source.reads(1)), count + 4))
 
     # --- without a fault -------------------------------------------------------------------------
 
@@ -177,7 +182,8 @@ class WriterDisksEngine(ProcessesEngine):
     def _longer(self, place: int) -> Lane:
         """All that a client may do: with its last operation, and the same again."""
         lane, (number, operation) = self.lanes[place], self.last[place]
-        return Lane(lane.client, (*lane.numbered, (number, operation), (number + 1, operation)))
+        reads = self.reads if place else ()
+        return Lane(lane.client, (*lane.numbered, *reads, (number, operation), (number + 1, operation)))
 
     def _first(self, fault: Shortage, pipe: tuple[int, int], voice: Voice) -> None:
         gate = Failing(self.bench.directory, voice, fault, functools.partial(_wait, voice, pipe))
@@ -198,6 +204,7 @@ class WriterDisksEngine(ProcessesEngine):
                 _wait(voice, pipe)
                 client.go_through(self.lanes[1])
                 real.read(pipe[0], 1)
+                client.go_through(Lane(0, self.reads))
                 client.last(*self.last[1], functools.partial(_wait, voice, pipe))
                 client.close()
 
