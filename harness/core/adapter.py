@@ -64,6 +64,11 @@ def _require_method(candidate: Any, label: str, method: str, arguments: int) -> 
     )
     if not callable(function):
         raise UsageError(f"{label} lacks the method {method}: an adapter needs def {shape}.")
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(
+            f"{label}.{method} is a coroutine function, and nobody would await it: write def {shape}, and run the "
+            "coroutine in there (asyncio.Runner)."
+        )
     static = isinstance(inspect.getattr_static(candidate, method), staticmethod | classmethod)
     try:
         inspect.signature(function).bind(*range(arguments if static else arguments + 1))

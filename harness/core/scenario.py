@@ -21,7 +21,8 @@ class Scenario:
     workload must acknowledge for its evidence to mean anything. `engine` is what injects the faults: "crash" for the
     crash states of recorded traces, "measure" for none (a load and a clock), else the name of an engine of live faults.
     `instead` are claims to try, in turn, where `claim` is not promised. Live faults are tried on at most
-    `most_workloads`, 0 for as many as the profile says.
+    `most_workloads`, 0 for as many as the profile says. What is `thorough` is no part of a profile that has no time for
+    it, unless it is asked for by name.
     """
 
     name: str
@@ -34,3 +35,4 @@ class Scenario:
     engine: str = CRASH_ENGINE
     instead: tuple[str, ...] = ()
     most_workloads: int = 0
+    thorough: bool = False

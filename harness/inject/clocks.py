@@ -76,11 +76,11 @@ class ClockFault:
     def action(self) -> str:
         match self.shape:
             case ClockShape.STEP:
-                return f"{self.shape.value} {_words(self.amount)}"
+                return f"{self.shape.value} {how_far(self.amount)}"
             case ClockShape.RATE:
                 return f"{self.shape.value} {self.amount:g} times as fast"
             case ClockShape.RESTART if self.amount:
-                return f"{self.shape.value}, and the wall clock is {_words(self.amount)} then"
+                return f"{self.shape.value}, and the wall clock is {how_far(self.amount)} then"
         return str(self.shape.value)
 
     @property
@@ -96,7 +96,8 @@ class ClockFault:
         return ZONE if self.shape in (ClockShape.SUMMER_ENDS, ClockShape.SUMMER_BEGINS) else ""
 
 
-def _words(seconds: float) -> str:
+def how_far(seconds: float) -> str:
+    """A step of a clock in words, such as "1 hour back"."""
     for size, name in ((_YEAR, "year"), (_DAY, "day"), (_HOUR, "hour"), (60, "minute"), (1, "second")):
         if abs(seconds) >= size:
             count = abs(seconds) / size

@@ -7,12 +7,17 @@ number of preemptions for the same reason). `Turns` does the same to threads. A 
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.inject.clocks import how_far
 from harness.inject.kills import Called, Course
 
+#: More than any lock is meant to be held for; nobody would wait so long.
+_HOUR_S = 3600.0
+_OTHER_JUMPS = ((_HOUR_S, True), (-_HOUR_S, False), (-_HOUR_S, True))
 _UNNOTICED = frozenset(("fsync", "fdatasync", "sync", "close", "fstat"))
 
 
@@ -28,12 +33,58 @@ class Pause:
     killed: bool = False
 
     def describe(self) -> str:
+        return self.told()
+
+    def told(self, then: str = "", at_last: str = "") -> str:
+        """The same with what happens once it stands still, and before it goes on."""
         end = "was killed" if self.killed else "went on"
         others = "which had opened the store before," if self.early else "which then opened the store,"
         return (
-            f"one process stopped before its I/O call number {self.call}, another one, {others} did its operations, "
-            f"and the first {end}"
+            f"one process stopped before its I/O call number {self.call}, {then}another one, {others} did its "
+            f"operations, {at_last}and the first {end}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A `pause` during which somebody sets the wall clock of the machine, by so many `seconds`, before the others work.
+
+    With `put_right` it is set right before the first process goes on: only the others have seen it wrong.
+    """
+
+    pause: Pause
+    seconds: float
+    put_right: bool = False
+
+    def describe(self) -> str:
+        right = "the clock was put right, " if self.put_right else ""
+        return self.pause.told(f"{self.action()}, ", right)
+
+    def action(self) -> str:
+        return f"the wall clock was set {how_far(self.seconds)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """The first process stops (`pause`), and when it goes on its I/O call number `call` fails.
+
+    With "ENOSPC" the disk is full for it from there to the end of the operation, and half of that call fits if it says
+    `part`; with "EIO" that call alone fails; with "" none.
+    """
+
+    pause: Pause
+    call: int
+    error: str
+    part: bool = False
+
+    def describe(self) -> str:
+        return f"{self.pause.describe()}; {self._failure()}"
+
+    def _failure(self) -> str:
+        if self.error != "ENOSPC":
+            return f"its I/O call number {self.call} failed with {self.error}" if self.error else "no call failed"
+        part = ", of which a part still fitted" if self.part else ""
+        return f"the disk was full for it from its I/O call number {self.call} on{part}, until its operation had ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +129,38 @@ def pauses(course: Course, inside: Collection[int], *, killed: bool) -> Iterator
     for turn in (0, 1):
         for place, number in enumerate(ordered):
             yield Pause(number, early=place % 2 == turn, killed=killed)
+
+
+def jumps(course: Course, inside: Collection[int]) -> Iterator[Jump]:
+    """At every `pause` the clock is set forward, and does one other thing; all that can happen at as many as that."""
+    for number, pause in enumerate(pauses(course, inside, killed=False)):
+        yield Jump(pause, _HOUR_S)
+        yield Jump(pause, *_OTHER_JUMPS[number % len(_OTHER_JUMPS)])
+
+
+def shortages(targets: Mapping[str, Sequence[int]], operations: Sequence[tuple[int, int]]) -> Iterator[Shortage]:
+    """Every call in `targets` fails, by error; "part" has the writes of which half may fit. `operations` are the first
+    and the last call of each.
+
+    The process stops when the operation begins, just before the call that fails, or anywhere between; the first two
+    take turns, and the rest comes later.
+    """
+    kinds = [("ENOSPC", False, "ENOSPC"), ("EIO", False, "EIO"), ("ENOSPC", True, "part")]
+    columns = [[(n, error, part) for n in spread_first(targets.get(key, ()))] for error, part, key in kinds]
+    places = [place for row in itertools.zip_longest(*columns) for place in row if place is not None]
+    longest = max((last - first + 1 for first, last in operations), default=0)
+    for turn in range(longest):
+        for number, (call, error, part) in enumerate(places):
+            stops = _stops(call, operations)
+            if turn < len(stops):
+                pause = Pause(stops[(turn + number % 2) % len(stops)], early=(number // 2 + turn) % 2 == 0)
+                yield Shortage(pause, call, error, part)
+
+
+def _stops(call: int, operations: Sequence[tuple[int, int]]) -> list[int]:
+    """Where a process may stop before `call` fails: at the beginning of its operation, there, and between."""
+    first = next(first for first, last in operations if first <= call <= last)
+    return list(dict.fromkeys((first, call, *spread_first(range(first, call)))))
 
 
 def spread_first(items: Sequence[int]) -> list[int]:

@@ -19,7 +19,8 @@ class LiveExtent:
 
     `reopenings` are those after which a store should hold no more than before; 0 for as few as settle it, 256 at most.
     State machines make their own workloads: so many hunts for each claim, examples in each, and steps in each of these.
-    `schedules` of several faults are made for each workload.
+    `schedules` of several faults are made for each workload. `thorough`: there is time for scenarios that say of
+    themselves that they are.
     """
 
     short: int
@@ -31,6 +32,7 @@ class LiveExtent:
     hunt_steps: int = 10
     schedules: int = 24
     reopenings: int = 0
+    thorough: bool = True
 
     def __post_init__(self) -> None:
         if self.faults < 1:
@@ -72,7 +74,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
-                LiveExtent(2, 0, large=False, faults=240, schedules=12)),
+                LiveExtent(2, 0, large=False, faults=240, schedules=12, thorough=False)),
         Profile("standard", Extent(48, (12, 28), large=True, pairs=3, crowds=2), Limits(8_000, 120, 60_000, 1_000),
                 1, 6, 900.0,
                 LiveExtent(5, 1, large=True, faults=2_000, hunts=2, hunt_examples=8, hunt_steps=20, reopenings=1_000),

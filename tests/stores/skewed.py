@@ -152,13 +152,16 @@ class Locked(Sound):
             if self.is_expired(path):
                 path.unlink(missing_ok=True)
             return False
-        os.write(descriptor, str(time.time()).encode())
+        os.write(descriptor, str(self.stamp()).encode())
         os.close(descriptor)
         return True
 
+    def stamp(self) -> float:
+        return time.time()
+
     def is_expired(self, path: Path) -> bool:
         text = path.read_text() if path.exists() else ""
-        return bool(text) and time.time() - float(text) > EXPIRY_S
+        return bool(text) and self.stamp() - float(text) > EXPIRY_S
 
     def clock(self) -> float:
         return time.monotonic()
@@ -196,3 +199,68 @@ class Flocked(Patient):
 
     def unlock(self, store: Path) -> None:
         os.close(self.descriptor)
+
+
+class Leased(Locked):
+    """Stamps its lock by the clock that nobody sets."""
+
+    name = "leased"
+
+    def stamp(self) -> float:
+        return time.monotonic()
+
+
+class Aged(Locked):
+    """Takes the age of the lock from the time of its file."""
+
+    name = "aged"
+
+    def is_expired(self, path: Path) -> bool:
+        return path.exists() and time.time() - path.stat().st_mtime > EXPIRY_S
+
+
+class Touched(Locked):
+    """The same, but asks the file system what time it is."""
+
+    name = "touched"
+
+    def is_expired(self, path: Path) -> bool:
+        now = path.with_name(f"now-{os.getpid()}")
+        now.write_text("now")
+        age = now.stat().st_mtime - path.stat().st_mtime if path.exists() else 0.0
+        now.unlink()
+        return age > EXPIRY_S
+
+    def read(self, path: Path) -> dict[str, str]:
+        try:
+            pairs: dict[str, str] = json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
+        return pairs
+
+
+class Racing(Locked):
+    """Takes no lock at all, and looks at the clock all the same."""
+
+    name = "racing"
+
+    def lock(self, store: Path) -> None:
+        time.time()
+
+    def unlock(self, store: Path) -> None:
+        return None
+
+
+class Oversleeps(Locked):
+    """Sleeps until an hour that the wall clock tells, once the lock is free again."""
+
+    name = "oversleeps"
+
+    def lock(self, store: Path) -> None:
+        hour = store.with_name("hour")
+        ends = float(hour.read_text()) if hour.exists() else 0.0
+        hour.write_text(str(time.time()))
+        time.sleep(max(0.0, ends - time.time()))
+
+    def unlock(self, store: Path) -> None:
+        return None

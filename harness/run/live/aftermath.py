@@ -122,7 +122,7 @@ class Taken:
     def is_over(self) -> bool:
         """Whether the lock is free, when somebody looks."""
         clock = timepiece.READINGS.clock
-        waited_s = 0.0 if clock is None else clock.waited_ns / NANOSECONDS
+        waited_s = clock.waited_ns / NANOSECONDS if isinstance(clock, Clock) else 0.0
         now_s = real_clocks.monotonic()
         self._since = self._since or (waited_s, now_s)
         self._looks += 1

@@ -108,7 +108,7 @@ class LiveFaults:
         for scenario in self.scenarios:
             claims = (claim for claim in (scenario.claim, *scenario.instead) if claim in self.promises)
             for claim in itertools.islice(claims, 1):
-                lacking = self._lacking(ENGINES[scenario.engine])
+                lacking = self._left_out(scenario) or self._lacking(ENGINES[scenario.engine])
                 if lacking:
                     self.not_exercised.append(f"{scenario.name}: {lacking}")
                     continue
@@ -136,6 +136,11 @@ class LiveFaults:
         says, silent = ("full-disk", "fake-disk") if broken["full-disk"] else ("fake-disk", "full-disk")
         return (f"{says} found a violation and {silent} did not: only one has short writes, the other counts bytes",)
 
+    def _left_out(self, scenario: Scenario) -> str:
+        """Why the profile does not have a scenario, or nothing."""
+        wanted = not scenario.thorough or self.options.budget.live.thorough or scenario.name in self.options.scenarios
+        return "" if wanted else f"not part of the profile {self.options.profile}"
+
     def _lacking(self, kind: EngineKind) -> str:
         """Why an engine can't do anything here, or nothing: that says nothing about the claim."""
         if kind.forks and not CAN_FORK:
@@ -144,6 +149,8 @@ class LiveFaults:
             return f"it takes a private file system ({self.campaign.refusal})"
         if kind.needs_power_loss and self.contract.power_loss is None:
             return "the contract promises nothing about a loss of power"
+        if kind.needs_io_error and self.contract.io_error is None:
+            return "the contract promises nothing about calls that fail"
         return kind.missing()
 
     def _jobs(self, scenario: Scenario, claim: str, promise: str, made: Workloads) -> list[TrialsJob]:

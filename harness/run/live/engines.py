@@ -23,6 +23,8 @@ from harness.run.live.syncs import SyncsEngine
 from harness.run.live.threads import ThreadsEngine
 from harness.run.live.values import Trial
 from harness.run.live.writers import ProcessesEngine, RacesEngine, WriterKillsEngine
+from harness.run.live.writers_clocks import WriterClocksEngine
+from harness.run.live.writers_disks import WriterDisksEngine
 
 
 class Engine(Protocol):
@@ -57,8 +59,9 @@ class EngineKind:
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
-    many trials of other engines one of this takes. `needs_power_loss`: it judges by what is promised about that.
-    `forks`: it needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
+    many trials of other engines one of this takes. `needs_power_loss`, `needs_io_error`: it judges by what is
+    promised about that. `forks`: it needs fork(2).
+    `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
     what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
     whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
     `scheduled`: its faults are schedules, and a user may give them.
@@ -75,6 +78,7 @@ class EngineKind:
     ordered: bool = False
     cost: int = 1
     needs_power_loss: bool = False
+    needs_io_error: bool = False
     forks: bool = False
     hunts: bool = False
     missing: Callable[[], str] = _nothing
@@ -137,6 +141,26 @@ ENGINES: dict[str, EngineKind] = {
         ordered=True,
         cost=80,
         forks=True,
+        promises=("processes",),
+    ),
+    "writers-clocks": EngineKind(
+        WriterClocksEngine,
+        WriterClocksEngine.fault_types,
+        "steps of a shared clock",
+        deterministic=False,
+        ordered=True,
+        cost=60,
+        forks=True,
+        promises=("processes",),
+    ),
+    "writers-full-disk": EngineKind(
+        WriterDisksEngine,
+        WriterDisksEngine.fault_types,
+        "failures of one of several",
+        ordered=True,
+        cost=60,
+        forks=True,
+        needs_io_error=True,
         promises=("processes",),
     ),
     "writers-races": EngineKind(

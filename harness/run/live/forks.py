@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from harness.core.errors import HarnessFault
 from harness.core.history import Outcome
+from harness.core.trace import CallSite
 from harness.inject.kills import Called, Settled
 from harness.record import originals as real
 from harness.run import containment
@@ -62,6 +63,7 @@ class Word(IntEnum):
     READY = 13  # the child has got as far as it was to get by itself
     INVOKED = 14  # operation `number` of one of several clients; when
     COMPLETED = 15  # operation `number`; pickled `Completion`
+    READ = 16  # a line of the store asked for the time; pickled site and how it asked
 
 
 class Voice:
@@ -110,6 +112,7 @@ class Told:
 
     `begun`, `settled` and `synced` count operations, as an oracle wants to know them. `status` is that of waitpid(2).
     `parts` are the operations of one of several clients, by number.
+    `readers` are the lines that asked for the time since it was wrong, each once.
     `struck` are the faults that struck, each with a number, details, and the index of the operation that was under
     way or -1. `orphans` counts processes that it left running.
     """
@@ -124,6 +127,7 @@ class Told:
     course: list[Called | Settled] = field(default_factory=list)
     struck: list[tuple[int, Any, int]] = field(default_factory=list)
     parts: dict[int, Part] = field(default_factory=dict)
+    readers: list[tuple[CallSite, str]] = field(default_factory=list)
     step: str = ""
     answer: Any = None
     done: bool = False
@@ -172,6 +176,8 @@ class Told:
             case Word.COMPLETED:
                 part = self.parts[number]
                 part.completion, part.to = pickle.loads(payload), len(self.course)
+            case Word.READ:
+                self.readers.append(pickle.loads(payload))
             case Word.DONE:
                 self.done = True
             case Word.FAULT:
@@ -260,12 +266,16 @@ class Child:
             self._finish()
         return self.told
 
-    def hear_until_ready(self, seconds: float) -> bool:
-        """Hear it until it is ready, or stands still, or has ended, or so long; whether it has not ended."""
+    def hear_until_ready(self, seconds: float, stalled: Callable[[], None] | None = None) -> bool:
+        """Hear it until it is ready, or stands still, or has ended, or so long; whether it has not ended. With
+        `stalled`, which is called while it stands still, it goes on after that."""
         deadline = time.perf_counter() + seconds
         while not (self.told.ready or self.told.stalled) and time.perf_counter() < deadline:
             if not self._hear(deadline):
                 return False
+            if self.told.stalled and stalled is not None:
+                self.told.stalled = False
+                self._wait_for_stop_and_go_on(stalled)
         return True
 
     def hear_a_little(self) -> bool:
@@ -284,6 +294,11 @@ class Child:
             if not self._hear(min(deadline, now + _SHORT_LOOK_S)) or repeats(self.told.course[began:]):
                 return
             asleep = asleep + 1 if containment.is_asleep(self.pid) else 0
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it began."""
+        return time.perf_counter() - self._started
 
     def has_ended(self) -> bool:
         """Whether it has, without taking it off the process table."""

@@ -183,7 +183,7 @@ class SettingClocks(CallInjector):
 
     def at(self, call: Call, make: Callable[..., Any]) -> Any:
         clock = READINGS.clock
-        if not self.fired and clock is not None:
+        if not self.fired and isinstance(clock, Clock):
             self._strike(call)
             off_s = FAULTS[self.name].off_s
             _step(clock, off_s)

@@ -60,19 +60,33 @@ class LaneClient(Client):
         self.voice = voice
         self.after = after
         self.number = 0
+        self.completion: Completion | None = None
 
     def perform(self, lane: Lane, begin: Callable[[], None] = lambda: None) -> None:
         """Open, all operations, close; `begin` is called once it is open."""
         self.open()
         begin()
+        self.go_through(lane)
+        self.close()
+
+    def go_through(self, lane: Lane) -> None:
         for self.number, operation in lane.numbered:
             self.step(operation)
-        self.close()
+
+    def last(self, number: int, operation: Any, wait: Callable[[], None] = lambda: None) -> None:
+        """One operation more; where it fails, once more under the next number, after `wait` and a new opening."""
+        self.completion = None
+        self.go_through(Lane(0, ((number, operation),)))
+        if self.completion is None or self.completion.outcome is Outcome.INFO:
+            self.close()
+            wait()
+            self.go_through(Lane(0, ((number + 1, operation),)))
 
     def _apply(self, operation: Any) -> None:
         invoked_ns = now_ns()
         self.voice.say(Word.INVOKED, self.number, MOMENT.pack(invoked_ns))
         completion = completed(self.bench, self._adapter, self._store, operation)
+        self.completion = completion
         self.voice.say(Word.COMPLETED, self.number, pickled(completion))
         self.after()
 

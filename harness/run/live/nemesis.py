@@ -21,6 +21,7 @@ from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Reopen, Workload
 from harness.inject import damage as injury
 from harness.inject import kills
+from harness.inject.clocks import Clock
 from harness.inject.kills import Called, Kill, Moment
 from harness.inject.nemesis import FAULTS, Schedule, Strike, schedules
 from harness.judge.classify import Violation
@@ -181,26 +182,20 @@ class NemesisEngine(KillEngine):
 
     def _conducted(self, schedule: Schedule, life: Life, voice: Voice) -> None:
         conductor = Conductor(self.bench.directory, voice, schedule, life.calls)
-        times = self._times(schedule)
+        clock = _clock(schedule)
         workload, bench = Workload(self.workload.name, life.steps), self.bench
         with contextlib.ExitStack() as engaged:
             engaged.enter_context(kernel.engage(conductor))
-            if times is not None:
-                engaged.enter_context(timepiece.engaged(times.clock))
-                engaged.enter_context(kernel.engage(times))
-                bench = dataclasses.replace(bench, board=ClockBoard(bench.board, times.clock))
+            if clock is not None:
+                engaged.enter_context(timepiece.engaged(clock))
+                engaged.enter_context(kernel.engage(FileTimes(clock, str(bench.directory))))
+                bench = dataclasses.replace(bench, board=ClockBoard(bench.board, clock))
             try:
                 SpeakingClient(bench, voice, first=life.first).run(workload)
             finally:
                 conductor.finish()
-        if times is not None and times.clock.overdue:
+        if clock is not None and clock.overdue:
             voice.say(Word.ANSWER, payload=pickle.dumps(overdue()))
-
-    def _times(self, schedule: Schedule) -> FileTimes | None:
-        """A clock that injectors can set, with the gate that dates files by it, where the schedule sets clocks."""
-        if not any(FAULTS[strike.fault].off_s for strike in schedule.strikes):
-            return None
-        return FileTimes(clock_of_this_machine(), str(self.bench.directory))
 
     def _judged(self, life: Life, told: Told) -> Judged:
         """Everything is counted from the beginning of this life."""
@@ -296,6 +291,13 @@ def _of_errors(violation: Violation | None, told: Told, life: Life) -> Violation
     erring = {operation - life.first for strike, operation in _errors(told)}
     swallowed = erring & set(violation.operations)
     return dataclasses.replace(violation, kind="swallowed_error") if swallowed else violation
+
+
+def _clock(schedule: Schedule) -> Clock | None:
+    """A clock that injectors can set, where the schedule sets clocks."""
+    if not any(FAULTS[strike.fault].off_s for strike in schedule.strikes):
+        return None
+    return clock_of_this_machine()
 
 
 def _errors(told: Told) -> list[tuple[Hit, int]]:

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, tzinfo
-from typing import Any
+from typing import Any, Protocol
 
 from harness.core.trace import CallSite
 from harness.inject.clocks import NANOSECONDS, Clock, ClockFault, ClockMoment, ClockShape
@@ -44,11 +44,29 @@ _MONOTONIC_CLOCKS = frozenset(
 )
 
 
+class Timekeeper(Protocol):
+    """What the functions of `time` ask, and the gate that dates files: a `Clock` of one process, or one of several.
+
+    `applied`: something has happened to it.
+    """
+
+    @property
+    def applied(self) -> bool: ...
+
+    def wall_ns(self, reader: Any = None) -> int: ...
+
+    def shown_ns(self) -> int: ...
+
+    def monotonic_ns(self, real_ns: int) -> int: ...
+
+    def wait(self, seconds: float, waiter: Any = None) -> None: ...
+
+
 class _Readings:
     """Bound methods with the signatures of `time`, which is where they are put."""
 
     def __init__(self) -> None:
-        self.clock: Clock | None = None
+        self.clock: Timekeeper | None = None
         self.caller = 0
         self.threads = 0
 
@@ -178,7 +196,7 @@ def _replace_methods(methods: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def engaged(clock: Clock, zone: str = "") -> Iterator[None]:
+def engaged(clock: Timekeeper, zone: str = "") -> Iterator[None]:
     """The calls of this thread go by `clock`, in the time zone `zone` ("": that of the machine), until the end."""
     assert _pairs, "install first"
     before = os.environ.get("TZ")
@@ -210,7 +228,9 @@ class FileTimes:
     Before call number `index` it calls `then`. `looked` are those that asked for the times of files, in turn.
     """
 
-    def __init__(self, clock: Clock, directory: str, index: int = -1, then: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, clock: Timekeeper, directory: str, index: int = -1, then: Callable[[], None] | None = None
+    ) -> None:
         self.clock = clock
         self.directory = os.path.realpath(directory)
         self.index = index

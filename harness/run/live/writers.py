@@ -160,10 +160,13 @@ class ProcessesEngine:
         return len(self.workload.operations)
 
     def faults(self) -> Iterator[Pause]:
-        count = len(self.alone.course)
-        inside = {n + 1 for part in self.alone.parts.values() for n in range(part.since, min(part.to, count))}
         if len(self.lanes) > 1:
-            yield from pauses(self.alone.course, inside, killed=self.killed)
+            yield from pauses(self.alone.course, self.inside(), killed=self.killed)
+
+    def inside(self) -> set[int]:
+        """The calls of the first client that belong to its operations, by number from 1."""
+        count = len(self.alone.course)
+        return {n + 1 for part in self.alone.parts.values() for n in range(part.since, min(part.to, count))}
 
     # --- one trial -------------------------------------------------------------------------------
 
@@ -180,7 +183,8 @@ class ProcessesEngine:
         self.hangs += 1
         lane, told = met.told[place]
         sentence = f"client {lane.client} did not return within {PATIENCE_S:g} seconds, though nobody stood still"
-        return self._trial(fault, met, self._history(met), Judgement(Violation("hang", sentence)), _last(told))
+        judgement = Judgement(Violation("hang", sentence))
+        return self._trial(fault, met, self._history(met), judgement, self.hang_site(met, told))
 
     def _judged(self, fault: Any, met: Met) -> Trial:
         final = self._final(met.image)
@@ -188,8 +192,16 @@ class ProcessesEngine:
         if final.failure:
             judgement = Judgement(Violation("cannot_open", f"when all clients had ended, {final.failure}"))
         else:
-            judgement = judged(made, self.bench.adapter.model)
+            judgement = self.judge(met, made)
         return self._trial(fault, met, made, judgement, self._site(met, judgement))
+
+    def judge(self, met: Met, made: History) -> Judgement:
+        """What the answers and the state at the end say."""
+        return judged(made, self.bench.adapter.model)
+
+    def hang_site(self, met: Met, told: Told) -> CallSite | None:
+        """Whose doing it is that a client did not return, of which this was `told`."""
+        return _last(told)
 
     def ended(self, fault: Any, violation: Violation) -> Trial:
         return Trial(1, violation, promise=self.promise)
@@ -207,11 +219,13 @@ class ProcessesEngine:
                     child.hear_until_it_waits(HEAD_START_S)
                 return
             stopped.append(lanes.now_ns())
+            self.stands()
             if not fault.early:
                 children.extend(self._waiting(lane, pipe) for lane, pipe in others)
             for child, (_, pipe) in zip(children, others, strict=True):
-                _let_go(pipe)
+                let_go(pipe)
                 child.hear_until_it_waits(HEAD_START_S)
+            self.goes_on()
             if fault.killed:
                 os.kill(first.pid, signal.SIGKILL)
             stopped.append(lanes.now_ns())
@@ -220,13 +234,23 @@ class ProcessesEngine:
         try:
             told = [(self.lanes[0], first.listen(kill_after_s=PATIENCE_S + HEAD_START_S, stalled=meanwhile))]
             for child, (lane, pipe) in zip(children, others, strict=False):
-                _let_go(pipe)
+                let_go(pipe)
                 told.append((lane, child.listen(kill_after_s=PATIENCE_S + HEAD_START_S)))
         finally:
-            _close_all(pipe for _, pipe in others)
+            close_all(pipe for _, pipe in others)
         what = "client 1 stood still" + (", and was killed" if fault.killed else "")
         disturbances = (Disturbance(what, *stopped),) if len(stopped) == 2 else ()
         return Met(told, scan(self.bench.directory), disturbances, doomed=fault.killed)
+
+    def stands(self) -> None:
+        """The first client stands still now; what else is to happen."""
+
+    def goes_on(self) -> None:
+        """The others have done what they could, and the first client goes on now; what else is to happen."""
+
+    def engaged(self, gate: Halt, voice: Voice) -> contextlib.AbstractContextManager[None]:
+        """What stands between a client and the operating system."""
+        return kernel.engage(gate)
 
     def _struck(self, met: Met, fault: Any) -> tuple[Struck, ...]:
         """It fired if the client stopped, and another one did something meanwhile."""
@@ -246,7 +270,7 @@ class ProcessesEngine:
     def _working(self, lane: Lane, stop_at: int = 0) -> Any:
         def work(voice: Voice) -> None:
             halt = Halt(self.bench.directory, voice, stop_at)
-            with kernel.engage(halt):
+            with self.engaged(halt, voice):
                 LaneClient(self.bench, voice, halt.stop_again).perform(lane)
 
         return work
@@ -259,7 +283,7 @@ class ProcessesEngine:
             real.read(pipe[0], 1)
 
         def work(voice: Voice) -> None:
-            with kernel.engage(Halt(self.bench.directory, voice, stop_at, kill=bool(stop_at))):
+            with self.engaged(Halt(self.bench.directory, voice, stop_at, kill=bool(stop_at)), voice):
                 LaneClient(self.bench, voice).perform(lane, functools.partial(begin, voice))
 
         child = self._child(work)
@@ -349,7 +373,7 @@ class RacesEngine(ProcessesEngine):
                 talking = [child for child in talking if child.hear_a_little()]
             told = [child.listen(kill_after_s=PATIENCE_S) for child in children]
         finally:
-            _close_all([pipe])
+            close_all([pipe])
         met = list(zip(self.lanes, told, strict=True))
         return Met(met, scan(self.bench.directory), doomed=fault.kills)
 
@@ -400,11 +424,12 @@ def _word(fault: str, planned: Any) -> str:
     return "kill" if planned.killed else fault
 
 
-def _let_go(pipe: tuple[int, int]) -> None:
+def let_go(pipe: tuple[int, int]) -> None:
+    """Whoever waits for a word goes on."""
     real.write(pipe[1], b"g")
 
 
-def _close_all(pipes: Any) -> None:
+def close_all(pipes: Any) -> None:
     for pipe in pipes:
         for end in pipe:
             with contextlib.suppress(OSError):

@@ -116,6 +116,18 @@ def test_a_missing_method_is_named_with_its_shape(method: str, absent: Any) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_coroutine_function_is_named_and_what_to_do_about_it(method: str) -> None:
+    """It would return at once, and do nothing: a store that loses everything."""
+
+    async def waits(*given: Any) -> None:
+        return None
+
+    message = refused(variant(**{method: waits}))
+    assert f"Store.{method} is a coroutine function" in message
+    assert SHAPES[method] in message and "asyncio.Runner" in message
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", [no_arguments, too_many, keyword_only])
 def test_a_method_of_another_shape_is_named(method: str, shape: Any) -> None:
     """A method that could not be called would look like a failing store."""

@@ -85,7 +85,7 @@ def exhibit(workload: Workload) -> Exhibit:
 
 def kind_of_engine(**changes: Any) -> EngineKind:
     """An engine for `ENGINES`, its behaviour as given."""
-    attributes = {name: changes.pop(name) for name in ("deterministic", "ordered") if name in changes}
+    attributes = {name: changes.pop(name) for name in ("deterministic", "ordered", "needs_io_error") if name in changes}
     return EngineKind(lambda *given: FakeEngine(*given, **changes), (Nudge,), "nudges", **attributes)
 
 

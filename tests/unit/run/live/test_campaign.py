@@ -132,6 +132,33 @@ def test_only_promises_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert surveying.evidence()[0].verdict is Verdict.PASS
 
 
+def test_what_is_thorough_is_left_out_where_there_is_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And told of as not exercised; the claim stays with the other scenarios. Who asks for it by name gets it."""
+    monkeypatch.setitem(ENGINES, NAME, kind_of_engine())
+    thorough = dataclasses.replace(NUDGING, name="thorough", thorough=True)
+
+    def tried(options: Options) -> LiveFaults:
+        live = LiveFaults(Here(tmp_path, options), (NUDGING, thorough), Contract(), Silent())  # type: ignore[arg-type]
+        live.run(made(2))
+        return live
+
+    quick = tried(Options(profile="quick"))
+    assert [row.scenario for row in quick.evidence()] == ["nudging"]
+    assert quick.not_exercised == ["thorough: not part of the profile quick"]
+    assert [row.scenario for row in tried(Options()).evidence()] == ["nudging", "thorough"]
+    named = tried(Options(profile="quick", scenarios=("thorough",)))
+    assert "thorough" in [row.scenario for row in named.evidence()] and not named.not_exercised
+
+
+def test_what_judges_failing_calls_needs_a_promise_about_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, NAME, kind_of_engine(needs_io_error=True))
+    scenario = dataclasses.replace(NUDGING, claim="process_crash")
+    live = LiveFaults(Here(tmp_path), (scenario,), Contract(io_error=None), Silent())  # type: ignore[arg-type]
+    live.run(made(2))
+    assert live.evidence() == ()
+    assert live.not_exercised == ["nudging: the contract promises nothing about calls that fail"]
+
+
 def test_workloads_are_the_longest_short_ones_and_some_of_the_others() -> None:
     extent = LiveExtent(2, 1, large=True, faults=9)
     chosen = chosen_workloads(made(1, 2, 3, 4), extent)
