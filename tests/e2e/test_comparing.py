@@ -150,7 +150,7 @@ SAMPLES = {"pass": passing(), "fail": as_store(failing()), "unknown": as_store(u
 def issued(monkeypatch: pytest.MonkeyPatch) -> None:
     """`certify` issues what the name of the adapter says, with the decision that the policy makes of it."""
 
-    def certify(spec: str, options: Options, progress: object) -> Certificate:
+    def certify(spec: str, options: Options, progress: object, span: object) -> Certificate:
         return decided(SAMPLES[spec], options.policy)
 
     monkeypatch.setattr(cli, "certify_adapter", certify)
