@@ -148,16 +148,17 @@ class NemesisEngine(KillEngine):
         return trial
 
     def _alone(self, schedule: Schedule) -> Iterator[Schedule]:
-        """The faults that are not about this claim: where they were, then elsewhere.
+        """The faults that are not about this claim: where they were, then ever farther from there.
 
         A call that fails spares others, or has them made again. What came at a call after it came at another moment
         than it does without, so the same moment has to be looked for.
         """
         others = schedule.without(self.claim)
         if others.strikes:
-            yield others
             calls = sum(isinstance(item, Called) for item in self.course)
-            yield from map(others.starting_at, range(1, calls + 1, 1 + calls // MOVES))
+            start = min(strike.start for strike in others.strikes)
+            nearest = sorted({start, *range(1, calls + 1)}, key=lambda call: abs(call - start))
+            yield from map(others.starting_at, nearest[:MOVES])
 
     def _tried(self, schedule: Schedule) -> Trial:
         self.bench.materializer.place(empty_image())

@@ -124,7 +124,7 @@ def test_a_lock_that_expires_by_the_wall_clock_is_found(tmp_path: Path) -> None:
     trials = tried(tested, contended(tested))
 
     assert "lost_update" in kinds(trials) <= {"lost_update", "torn_operation", "cannot_open"}
-    assert functions(trials) == {"Locked.is_expired"}
+    assert functions(trials) == {"Locked.stamp"}
 
 
 def test_a_wait_for_a_lock_by_a_clock_that_is_set_back_is_a_hang(tmp_path: Path) -> None:
