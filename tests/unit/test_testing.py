@@ -95,7 +95,7 @@ def test_what_failed_is_tried_first_the_next_time() -> None:
     database = InMemoryExampleDatabase()
     machine = state_machine(skewed.Stamped, faults=("clock",))
     finding = settings(
-        QUICK, max_examples=30, stateful_step_count=5, database=database, phases=(Phase.generate,), derandomize=False
+        QUICK, max_examples=500, stateful_step_count=5, database=database, phases=(Phase.generate,), derandomize=False
     )
     with pytest.raises(Broken) as found:
         run_state_machine_as_test(machine, settings=finding)
