@@ -8,6 +8,7 @@ because one that is written over another shows only where their lengths differ. 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -15,13 +16,15 @@ from typing import Any
 from harness.core.adapter import supported_operations
 from harness.core.examples import text
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG
-from harness.core.operations import Append, AppendMany, Delete, Get, Load, Put, PutMany, Read, Save
+from harness.core.operations import Append, AppendMany, Compact, Delete, Get, Load, Put, PutMany, Read, Save, Sync
 from harness.core.workload import By, Workload
 
 #: Lengths of values in characters: the second is several times the first, the last needs more than a page.
 SHORT, LONG, LONGEST = 8, 400, 5_000
 _KEYS = ("k1", "k2")
 _EXAMPLES = 24
+#: Where every kind of operation is wanted, the fewest operations of each client, and the most.
+_KINDS_LEAST, _KINDS_MOST = 6, 12
 #: Clients of a crowd, and operations of each.
 _CROWDS = ((3, 4), (4, 3), (4, 5))
 
@@ -36,6 +39,20 @@ def crowds(adapter: Any, seed: int, count: int) -> tuple[Workload, ...]:
     """So many workloads of three or four clients."""
     sources = (workload_source(adapter, f"crowd {seed} {number}") for number in range(count))
     return tuple(Workload(f"crowd-{n}", tuple(_crowd(source, n))) for n, source in enumerate(sources))
+
+
+def every_kind(adapter: Any, seed: str, clients: int) -> tuple[tuple[Any, ...], ...]:
+    """For each of so many clients operations of every kind that the adapter takes, those without any effect included."""
+    source = workload_source(adapter, f"kinds {seed}")
+    return tuple(_repeated(source, client) for client in range(1, clients + 1))
+
+
+def _repeated(source: Source, client: int) -> tuple[Any, ...]:
+    """Some of each kind, and once more until there are a few: what a store does now and then has its turn."""
+    found: list[Any] = []
+    while len(found) < _KINDS_LEAST and (kinds := source.kinds(client)):
+        found += kinds
+    return tuple(found[:_KINDS_MOST])
 
 
 def _pair(source: Source, number: int) -> Iterator[By]:
@@ -80,6 +97,13 @@ class Source:
         reads = (Get(_KEYS[number % 2]), Load(), Read(0))
         return [read for read in reads if type(read) in self._supported]
 
+    def kinds(self, client: int) -> list[Any]:
+        """Operations of each kind, each kind once before any comes twice."""
+        return [*self._changes(client, SHORT), *self.reads(0), *self._maintenance()]
+
+    def _maintenance(self) -> list[Any]:
+        return [kind() for kind in (Sync, Compact) if kind in self._supported]
+
     def turn(self, client: int, number: int) -> list[Any]:
         """What a client of a crowd does next: now and then it reads."""
         reads = self.reads(number)
@@ -118,11 +142,23 @@ class ExampleSource(Source):
     def any(self, client: int) -> Any:
         return next(self._examples)
 
+    def kinds(self, client: int) -> list[Any]:
+        """The first and the second example of each kind, and what the examples need not have."""
+        found: dict[type, list[Any]] = {}
+        for example in itertools.islice(self._examples, _EXAMPLES):
+            found.setdefault(type(example), []).append(example)
+        others = [each for each in (*self._plain_reads(), *self._maintenance()) if type(each) not in found]
+        seconds = [same[1] for same in found.values() if len(same) > 1]
+        return [*(same[0] for same in found.values()), *others, *seconds]
+
     def reads(self, number: int) -> list[Any]:
         """The operations without arguments that leave the first state as it is, one at a time."""
-        plain = (kind() for kind in self._supported if dataclasses.is_dataclass(kind) and not dataclasses.fields(kind))
-        reads = [read for read in plain if self._reads(read)]
+        reads = self._plain_reads()
         return [reads[number % len(reads)]] if reads else []
+
+    def _plain_reads(self) -> list[Any]:
+        plain = (kind() for kind in self._supported if dataclasses.is_dataclass(kind) and not dataclasses.fields(kind))
+        return [read for read in plain if self._reads(read)]
 
     def _takes(self, example: Any) -> bool:
         return not self._supported or isinstance(example, self._supported)

@@ -2,7 +2,8 @@
 
 A `Pause` stops one process before one of its I/O calls while the others carry out whole operations: what goes wrong
 between two processes nearly always shows with one switch at the right place (Musuvathi and Qadeer, PLDI 2007, bound the
-number of preemptions for the same reason). `Turns` does the same to threads. A `Race` is left to the machine.
+number of preemptions for the same reason). `Turns` does the same to threads; a `Crossing` holds some back where locks
+are taken in different orders. A `Race` is left to the machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.inject.clocks import how_far
 from harness.inject.kills import Called, Course
@@ -99,6 +101,38 @@ class Turns:
     def describe(self) -> str:
         steps = ", ".join(map(str, self.switches))
         return f"threads that share one handle took turns before step {steps}" if steps else "threads came in turn"
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a thread is to stand: it took a lock in the line `holding`, and is about to ask for another in `asking`.
+
+    Lines are "file:line", without folders.
+    """
+
+    holding: str
+    asking: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Threads that share one handle are held back, each at one of the `stands`, until all stand there.
+
+    Each does one operation of `meeting`, the first begins; or, if there are none, all that it does anyway. The
+    operations `before` are carried out first, one by one. `switches` are those of `Turns`. Who is held back goes on
+    when nobody else can (Joshi, Park, Sen and Naik, PLDI 2009).
+    """
+
+    stands: tuple[Stand, ...]
+    before: tuple[Any, ...] = ()
+    meeting: tuple[Any, ...] = ()
+    switches: tuple[int, ...] = ()
+
+    def describe(self) -> str:
+        operations = f", after {len(self.before)} operations," if self.before else ""
+        turns = f", with turns before step {', '.join(map(str, self.switches))}" if self.switches else ""
+        lines = " and ".join(f"{stand.asking} (with the lock of {stand.holding})" for stand in self.stands)
+        return f"threads that share one handle{operations} were held back before {lines} until all stood there{turns}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,10 @@ class Series:
         for tried in self.tried:
             yield from tried.found
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(note for tried in self.tried for note in tried.notes))
+
 
 class LiveFaults:
     """Tries the scenarios of live faults whose claims a contract makes."""
@@ -129,12 +133,14 @@ class LiveFaults:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is worth saying where two mechanisms disagree."""
+        """What is worth saying where two mechanisms disagree, or beside evidence that has other reasons to be open."""
+        notes = [note for series in self.series if _verdict(series)[0] is Verdict.UNKNOWN for note in series.notes]
         broken = {series.scenario.engine: any(series.found) for series in self.series}
         if broken.get("full-disk") == broken.get("fake-disk") or not {"full-disk", "fake-disk"} <= broken.keys():
-            return ()
+            return tuple(notes)
         says, silent = ("full-disk", "fake-disk") if broken["full-disk"] else ("fake-disk", "full-disk")
-        return (f"{says} found a violation and {silent} did not: only one has short writes, the other counts bytes",)
+        notes.append(f"{says} found a violation and {silent} did not: only one has short writes, the other counts bytes")
+        return tuple(notes)
 
     def _left_out(self, scenario: Scenario) -> str:
         """Why the profile does not have a scenario, or nothing."""
@@ -189,6 +195,7 @@ class LiveFaults:
     def _row(self, series: Series) -> Evidence:
         tried = series.tried
         verdict, reasons = _verdict(series)
+        notes = series.notes if verdict is not Verdict.UNKNOWN else ()
         trials = sum(item.trials for item in tried)
         return Evidence(
             scenario=series.scenario.name,
@@ -202,7 +209,7 @@ class LiveFaults:
             faults_fired=sum(item.fired for item in tried),
             seconds=round(sum(item.seconds for item in tried), 3),
             seed=self.options.seed,
-            reasons=tuple(reasons),
+            reasons=(*reasons, *notes),
             bounds=_bounds(tried),
             crash_points=0,
             workloads=len(series.jobs),
@@ -300,6 +307,8 @@ def _bounds(tried: list[Tried]) -> dict[str, Any]:
         bounds["faults_that_never_fired"] = idle
     if cycles := min((item.cycles for item in tried if item.cycles), default=0):
         bounds["cycles_of_each"] = cycles
+    if orders := max((item.lock_orders for item in tried), default=0):
+        bounds["lock_orders"] = orders
     if refused := sum(bool(item.refused) for item in tried):
         bounds["workloads_refused"] = refused
     return bounds

@@ -65,8 +65,9 @@ class EngineKind:
     what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
     whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
     `scheduled`: its faults are schedules, and a user may give them.
-    `follows`: when its faults have been tried it has more, which it learnt of meanwhile (`afterwards`), and knows which
-    apply to each call (`applicable`).
+    `follows`: when its faults have been tried it has more, which it learnt of meanwhile (`afterwards`); so many of them
+    are tried whatever the budget. `applies`: it then knows which faults apply to each call (`applicable`). `watches`: it
+    has something to say of what is no violation (`notes`), and counts `lock_orders`.
     `promises` are those that it can try, where it can't try every one.
     """
 
@@ -86,13 +87,23 @@ class EngineKind:
     compound: bool = False
     scheduled: bool = False
     follows: bool = False
+    following_least: int = 0
+    applies: bool = False
+    watches: bool = False
     promises: tuple[str, ...] = ()
 
 
 ENGINES: dict[str, EngineKind] = {
     "damage": EngineKind(DamageEngine, DamageEngine.fault_types, "damages", ordered=True, essential=True),
     "failing-calls": EngineKind(
-        CallsEngine, CallsEngine.fault_types, "failing calls", ordered=True, cost=2, essential=True, follows=True
+        CallsEngine,
+        CallsEngine.fault_types,
+        "failing calls",
+        ordered=True,
+        cost=2,
+        essential=True,
+        follows=True,
+        applies=True,
     ),
     "failing-syncs": EngineKind(
         SyncsEngine, SyncsEngine.fault_types, "failed syncs", ordered=True, cost=20, needs_power_loss=True
@@ -123,6 +134,9 @@ ENGINES: dict[str, EngineKind] = {
         ordered=True,
         cost=30,
         forks=True,
+        follows=True,
+        following_least=12,
+        watches=True,
         promises=("threads", "processes"),
     ),
     "writers-processes": EngineKind(

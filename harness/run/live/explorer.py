@@ -52,11 +52,14 @@ class TrialExplorer:
         chosen = faults[: self.left] if self.kind.ordered else _spread(faults, self.left)
         units = itertools.count(1)
         self.tried.exhausted = self._each(engine, chosen, units) and len(chosen) == len(faults)
-        if self.kind.follows and self.job.only is None:
-            self.left += -(-self.job.most // self.kind.cost // _AFTERWARDS)
+        if self.kind.follows and self.job.only is None and not self._has_found():
+            self.left += max(self.kind.following_least, -(-self.job.most // self.kind.cost // _AFTERWARDS))
             more = self._counted(engine.afterwards())
             self.tried.exhausted = self._each(engine, more, units) and self.tried.exhausted
-            self.tried.applicable = engine.applicable()
+            if self.kind.applies:
+                self.tried.applicable = engine.applicable()
+            if self.kind.watches:
+                self.tried.notes, self.tried.lock_orders = engine.notes(), engine.lock_orders
 
     def _counted(self, faults: Iterable[Any]) -> Iterator[Any]:
         for fault in faults:
@@ -75,8 +78,11 @@ class TrialExplorer:
     def _is_over(self) -> bool:
         late = time.perf_counter() - self.started > self.job.seconds
         ended = len(self.interrupted) >= INTERRUPTIONS_IN_ALL and self.bench.unit >= max(self.interrupted)
-        found = self.job.stop_at_first is not None and self.job.stop_at_first in self.known
-        return self.left <= 0 or late or ended or found
+        return self.left <= 0 or late or ended or self._has_found()
+
+    def _has_found(self) -> bool:
+        """Whether what the job is to stop at was found."""
+        return self.job.stop_at_first is not None and self.job.stop_at_first in self.known
 
     def _trial(self, engine: Any, fault: Any, unit: int) -> Trial:
         self.left -= 1

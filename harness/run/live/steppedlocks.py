@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+from harness.judge.lock_order import Hold
 from harness.record.callsite import CallSites, call_site
 from harness.run.live.turnstile import Turnstile
 
@@ -21,6 +22,7 @@ class SteppedLock:
         self._real = _thread.allocate_lock()
         self._turnstile = turnstile
         self._signal = signal
+        self._known_as = ("", "") if signal else turnstile.locks.made(_SITES.resolve(*call_site(1)))
         self.owner: int | None = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -28,8 +30,11 @@ class SteppedLock:
         if member is None:
             taken = self._real.acquire(blocking, timeout)
         else:
-            if not self._signal:
-                self._turnstile.step(_SITES.resolve(*call_site(1)))
+            wanted = None if self._signal else Hold(*self._known_as, _SITES.resolve(*call_site(1)))
+            if wanted is not None:
+                self._turnstile.step(wanted.site)
+                if blocking and timeout < 0:
+                    self._turnstile.asks(member, wanted)
             deadline = None if timeout < 0 else time.monotonic() + timeout
             taken = self._real.acquire(False)
             while not taken and blocking:
@@ -38,13 +43,17 @@ class SteppedLock:
                 taken = self._real.acquire(False)
                 if not woken and not taken:
                     break
-        if taken and member is not None and not self._signal:
-            self.owner = member.place
+            if taken and wanted is not None:
+                self.owner = member.place
+                self._turnstile.locks.took(member.place, wanted)
         return taken
 
     def release(self) -> None:
-        self.owner = None
+        owner, self.owner = self.owner, None
         self._real.release()
+        if not self._signal:
+            member = self._turnstile.me()
+            self._turnstile.locks.freed(self._known_as[0], None if member is None else member.place, owner)
         self._turnstile.freed(self)
 
     def taken(self) -> bool:

@@ -5,11 +5,15 @@ a lock gives its turn away, and is back in the row when the lock is free, so tha
 course. A thread that waits for anything else - a clock, the kernel, a condition that a thread of the store's own will
 signal - is noticed because it sleeps, or tries the same again and again, and loses its turn too. Threads of the store's
 own are not held up.
+
+A thread can also be held back where it has one lock and asks for another (`Stand`), until others stand where they
+should, or nobody else can go on.
 """
 
 from __future__ import annotations
 
 import _thread
+import fcntl
 import os
 import sys
 import threading
@@ -20,10 +24,14 @@ from typing import Any
 
 from harness.core.trace import CallSite
 from harness.inject.kills import Called
+from harness.inject.writers import Stand
+from harness.judge.lock_order import Hold, place
+from harness.record import kernel
 from harness.record import originals as real
 from harness.record.callsite import STORE_FILES, CallSites, call_site
 from harness.record.kernel import Call
 from harness.run.live.gates import concerns
+from harness.run.live.lockwatch import LockWatch
 from harness.run.live.polling import repeats
 
 _SITES = CallSites()
@@ -38,8 +46,8 @@ _NOBODY = -1
 @dataclass(slots=True)
 class Member:
     """One of the threads that take turns. Its `baton` is held while it is not `called` to go on. `waits` is the lock
-    that it waits for; `limited` tells that it gives up after some time; `course` are its I/O calls, and
-    `trail` the lines of its last steps."""
+    that it waits for; `limited` tells that it gives up after some time; `waits_for_file` is a lock that it waits for in
+    the kernel; `kept` is where it is held back. `course` are its I/O calls, and `trail` the lines of its last steps."""
 
     place: int
     baton: Any = field(default_factory=_thread.allocate_lock)
@@ -48,6 +56,8 @@ class Member:
     done: bool = False
     waits: Any = None
     limited: bool = False
+    waits_for_file: Hold | None = None
+    kept: Stand | None = None
     thread: threading.Thread | None = None
     course: list[Called] = field(default_factory=list)
     trail: list[CallSite | None] = field(default_factory=list)
@@ -62,17 +72,36 @@ class Switch:
     site: CallSite | None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A thread that will never go on: the lines of the store on its stack, the innermost first, and those in which it
+    took the locks that it has."""
+
+    place: int
+    stack: tuple[CallSite, ...]
+    held: tuple[CallSite, ...] = ()
+
+    @property
+    def site(self) -> CallSite:
+        return self.stack[0]
+
+
 class Turnstile:
     """Decides which of some threads goes on. A gate for I/O calls (`harness.record.kernel`)."""
 
-    def __init__(self, directory: Any, count: int, switches: Collection[int]) -> None:
+    def __init__(
+        self, directory: Any, count: int, switches: Collection[int], stands: Collection[Stand] = ()
+    ) -> None:
         self.members = [Member(place) for place in range(count)]
+        self.locks = LockWatch(count)
         self.steps = 0
         self.switched: list[Switch] = []
         self.stuck = False
         self.in_cycle = False
         self._within = os.path.realpath(directory)
         self._switches = frozenset(switches)
+        self._stands = list(stands)
+        self._before = frozenset(sys._current_frames())
         self._mutex = _thread.allocate_lock()
         self._current = 0
         self._known: dict[int, Member] = {}
@@ -108,7 +137,27 @@ class Turnstile:
             site = _SITES.resolve(*call_site(2))
             self.step(site)
             member.course.append(Called(call.name.removeprefix("file_"), site))
+            if call.name == "flock":
+                return self._flock(member, call, make, site)
+            if call.group == kernel.CLOSE:
+                self.locks.file_closed(call.descriptor)
         return make()
+
+    def _flock(self, member: Member, call: Call, make: Callable[..., Any], site: CallSite | None) -> Any:
+        """A lock that it has already is let go of first, also by one that fails (flock(2))."""
+        wanted = self.locks.file_lock(call, site)
+        self.locks.file_freed(call.descriptor)
+        if call.flags & fcntl.LOCK_UN:
+            return make()
+        if not call.flags & fcntl.LOCK_NB:
+            self.asks(member, wanted)
+            member.waits_for_file = wanted
+        try:
+            result = make()
+        finally:
+            member.waits_for_file = None
+        self.locks.took(member.place, wanted)
+        return result
 
     def step(self, site: CallSite | None = None) -> None:
         """The thread that calls this comes to a step; it returns when it is its turn."""
@@ -156,9 +205,16 @@ class Turnstile:
         return woken
 
     def _next(self, member: Member) -> Member | None:
-        """The next one that can go on."""
+        """The next one that can go on; if nobody can, one that is held back, and may stand elsewhere later. The caller has
+        the mutex."""
         order = self.members[member.place + 1 :] + self.members[: member.place]
-        return next((other for other in order if other.ready), None)
+        following = next((other for other in order if other.ready), None)
+        if following is None:
+            following = next((other for other in order if other.kept is not None), None)
+            if following is not None and following.kept is not None:
+                self._stands.append(following.kept)
+                following.kept, following.ready = None, True
+        return following
 
     def _pass_on(self, member: Member) -> None:
         """Give the turn of `member` to somebody, or to nobody. The caller has the mutex."""
@@ -173,6 +229,34 @@ class Turnstile:
 
     def me(self) -> Member | None:
         return self._known.get(_thread.get_ident())
+
+    def asks(self, member: Member, wanted: Hold) -> None:
+        """It is about to wait for a lock, for as long as it takes; this returns when it may."""
+        self.locks.asks(member.place, wanted)
+        if self._stands:
+            self._stand(member, wanted)
+
+    def _stand(self, member: Member, wanted: Hold) -> None:
+        """Hold it back, if it is where somebody is to stand, until nobody is missing."""
+        lines = {place(hold.site) for hold in self.locks.held[member.place]}
+        with self._mutex:
+            asking = place(wanted.site)
+            stand = next((each for each in self._stands if each.asking == asking and each.holding in lines), None)
+            if stand is None:
+                return
+            self.switched.append(Switch(member.place, len(member.course), wanted.site))
+            self._stands.remove(stand)
+            if not self._stands:
+                for other in self.members:
+                    other.ready, other.kept = other.ready or other.kept is not None, None
+                return
+            following = self._next(member)
+            if following is None:
+                self._stands.append(stand)
+                return
+            member.ready, member.kept = False, stand
+            self._call(following)
+        self._await(member)
 
     def wait_for(self, lock: Any, member: Member, seconds: float) -> bool:
         """Let others go on until `lock` is free, or so many seconds, -1 for ever; whether it may be free."""
@@ -257,21 +341,40 @@ class Turnstile:
         """Whether all that have not ended wait, for ever, for locks that only they themselves could free."""
         with self._mutex:
             waiting = [member for member in self.members if not member.done]
-            return bool(waiting) and all(
-                member.waits is not None and not member.limited and member.waits.owner is not None for member in waiting
-            )
+            return bool(waiting) and all(self._waits_in_vain(member, waiting) for member in waiting)
 
-    def stacks(self) -> list[tuple[int, CallSite]]:
-        """Where the threads that have not ended stand: the innermost line of the store of each."""
+    def _waits_in_vain(self, member: Member, waiting: list[Member]) -> bool:
+        """Whether it waits, without a limit, for one of those that are `waiting`; or, if the store has no threads of its
+        own, for itself or one that has ended: any thread may free a lock of `threading`."""
+        if member.waits is not None:
+            owner = member.waits.owner
+            others = [other.place for other in waiting if other is not member]
+            return not member.limited and owner is not None and (owner in others or self._are_alone())
+        wanted = member.waits_for_file
+        if wanted is None or self._asleep(member.place) is None:
+            return False
+        held = (hold for other in waiting if other is not member for hold in self.locks.held[other.place])
+        return any(hold.excludes(wanted) for hold in held)
+
+    def _are_alone(self) -> bool:
+        """Whether no threads have been started but those that take turns."""
+        ours = {member.thread.ident for member in self.members if member.thread is not None}
+        return not sys._current_frames().keys() - ours - self._before
+
+    def stacks(self) -> list[Standing]:
+        """Where the threads that have not ended stand."""
         frames = sys._current_frames()
         found = []
         for member in self.members:
             if member.done or member.thread is None or member.thread.ident is None:
                 continue
-            frame = frames.get(member.thread.ident)
-            while frame is not None and not STORE_FILES[frame.f_code.co_filename]:
-                frame = frame.f_back
-            if frame is not None:
+            frame, stack = frames.get(member.thread.ident), list[CallSite]()
+            while frame is not None:
                 code = frame.f_code
-                found.append((member.place, CallSite(code.co_filename, frame.f_lineno, code.co_qualname)))
+                if STORE_FILES[code.co_filename]:
+                    stack.append(CallSite(code.co_filename, frame.f_lineno, code.co_qualname))
+                frame = frame.f_back
+            held = tuple(hold.site for hold in self.locks.held[member.place] if hold.site is not None)
+            if stack:
+                found.append(Standing(member.place, tuple(stack), held))
         return found

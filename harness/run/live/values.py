@@ -117,7 +117,8 @@ class Tried:
     """What came of a job. `planned` counts the faults there are, `trials` those that were tried, `idle` those
     that never struck, `idle_because` why the first of them did not. `silent` are schedules of the user's that never
     struck, with the reason. `cycles` are the fewest of a trial that has any. `applicable` are faults that apply
-    to the calls that were seen, whether or not they struck."""
+    to the calls that were seen, whether or not they struck. `notes` are worth saying and no violation; `lock_orders`
+    counts the orders in which locks were taken."""
 
     name: str
     planned: int = 0
@@ -136,6 +137,8 @@ class Tried:
     seconds: float = 0.0
     deterministic: bool = True
     cycles: int = 0
+    notes: list[str] = field(default_factory=list)
+    lock_orders: int = 0
 
     @property
     def effort(self) -> str:

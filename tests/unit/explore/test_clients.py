@@ -8,9 +8,25 @@ from typing import Any
 
 import pytest
 
-from harness import DOCUMENT, KEY_VALUE, LOG, Append, AppendMany, Contract, Delete, Get, Load, Put, PutMany, Read, Save
+from harness import (
+    DOCUMENT,
+    KEY_VALUE,
+    LOG,
+    Append,
+    AppendMany,
+    Compact,
+    Contract,
+    Delete,
+    Get,
+    Load,
+    Put,
+    PutMany,
+    Read,
+    Save,
+    Sync,
+)
 from harness.core.workload import By
-from harness.explore.clients import LONG, SHORT, crowds, pairs, workload_source
+from harness.explore.clients import LONG, SHORT, crowds, every_kind, pairs, workload_source
 from harness.explore.workloads import Extent, workloads
 from store_under_test.metrics_store.adapter import MetricsStoreAdapter, MetricsUpdateAdapter, ReadState
 
@@ -117,6 +133,36 @@ def test_few_examples_are_used_again_and_no_change_is_taken_for_a_read() -> None
     assert workload_source(kind, "0").reads(0) == []
     steps = crowds(kind, 0, 3)[2].steps
     assert len(steps) > 3 and {type(step.operation) for step in steps} == {Flip}
+
+
+# --- every kind -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        adapter(KEY_VALUE, Put, Delete, PutMany, Get, Sync, Compact),
+        adapter(LOG, Append, AppendMany, Read, Compact),
+        adapter(DOCUMENT, Save, Load),
+        MetricsStoreAdapter,
+        MetricsUpdateAdapter,
+    ],
+)
+def test_each_client_does_operations_of_every_kind(kind: Any) -> None:
+    """What no pair has, maintenance for one, is among them; the same ones for the same seed."""
+    lanes = every_kind(kind, "0", 3)
+    assert len(lanes) == 3 and all(6 <= len(lane) <= 12 for lane in lanes)
+    assert all({type(operation) for operation in lane} == set(kind.operations) for lane in lanes)
+    assert lanes == every_kind(kind, "0", 3) != every_kind(kind, "1", 3)
+
+
+def test_values_of_every_kind_are_unique_where_the_harness_makes_them() -> None:
+    steps = tuple(By(n, operation) for n, lane in enumerate(every_kind(KEYS, "0", 3)) for operation in lane)
+    assert len(set(values(steps))) == len(values(steps)) > 6
+
+
+def test_few_examples_of_one_kind_are_enough_for_every_kind() -> None:
+    assert every_kind(adapter(FlipModel(), Flip, Compact), "0", 2) == ((Flip(), Compact(), Flip()) * 2,) * 2
 
 
 def test_where_one_writer_is_promised_nobody_else_works() -> None:

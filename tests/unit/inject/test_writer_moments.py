@@ -6,7 +6,7 @@ from itertools import islice
 
 from harness.core.trace import CallSite
 from harness.inject.kills import Called, Settled
-from harness.inject.writers import Pause, Race, Turns, pauses, spread_first, turns
+from harness.inject.writers import Crossing, Pause, Race, Stand, Turns, pauses, spread_first, turns
 
 SITE = CallSite("store.py", 1, "f")
 COURSE = [Called(name, SITE) for name in ("open", "write", "fsync", "close", "replace")]
@@ -51,3 +51,10 @@ def test_they_are_told_in_words() -> None:
     assert Turns(()).describe() == "threads came in turn"
     assert Race(1).describe() == "clients ran at the same time (race 2)"
     assert "of which one was killed" in Race(1, kills=True).describe()
+    stands = (Stand("a.py:1", "a.py:2"), Stand("a.py:5", "a.py:6"))
+    assert Crossing(stands).describe() == (
+        "threads that share one handle were held back before a.py:2 (with the lock of a.py:1) and a.py:6 (with the lock "
+        "of a.py:5) until all stood there"
+    )
+    told = Crossing(stands, (1, 2), (3, 4), (5, 6)).describe()
+    assert ", after 2 operations, were held back" in told and told.endswith(", with turns before step 5, 6")

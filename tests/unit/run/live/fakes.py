@@ -42,7 +42,7 @@ class Quiet:
 
 @dataclasses.dataclass(slots=True)
 class FakeEngine:
-    """`broken(workload, fault)` says what a trial breaks; the rest is told in `refused`, `count`, `idle`."""
+    """`broken(workload, fault)` says what a trial breaks; the rest is told in `refused`, `count`, `idle`, `more`, `said`."""
 
     bench: Bench
     workload: Workload
@@ -54,6 +54,8 @@ class FakeEngine:
     idle: tuple[int, ...] = ()
     unknown: str = ""
     cycles: int = 0
+    more: int = 0
+    said: tuple[str, ...] = ()
 
     def rehearse(self) -> str:
         return self.refused
@@ -64,6 +66,16 @@ class FakeEngine:
 
     def faults(self) -> list[Nudge]:
         return [Nudge(number) for number in range(self.count)]
+
+    def afterwards(self) -> list[Nudge]:
+        return [Nudge(self.count + number) for number in range(self.more)]
+
+    def notes(self) -> list[str]:
+        return list(self.said)
+
+    @property
+    def lock_orders(self) -> int:
+        return len(self.said)
 
     def attempt(self, fault: Nudge) -> Trial:
         if fault.number in self.idle:
@@ -85,7 +97,8 @@ def exhibit(workload: Workload) -> Exhibit:
 
 def kind_of_engine(**changes: Any) -> EngineKind:
     """An engine for `ENGINES`, its behaviour as given."""
-    attributes = {name: changes.pop(name) for name in ("deterministic", "ordered", "needs_io_error") if name in changes}
+    names = ("deterministic", "ordered", "needs_io_error", "follows", "following_least", "watches")
+    attributes = {name: changes.pop(name) for name in names if name in changes}
     return EngineKind(lambda *given: FakeEngine(*given, **changes), (Nudge,), "nudges", **attributes)
 
 

@@ -119,6 +119,18 @@ def test_evidence_says_how_many_cycles_there_were(tmp_path: Path, monkeypatch: p
     assert row.bounds["cycles_of_each"] == 48
 
 
+def test_a_note_stands_beside_the_evidence_and_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside evidence that is undecided for other reasons it would look like one of them: then it is the certificate's."""
+    learns: dict[str, Any] = {"follows": True, "watches": True, "said": ("a word",)}
+    live, row = evidence(tmp_path, monkeypatch, **learns)
+    assert (row.verdict, row.reasons, live.notes) == (Verdict.PASS, ("a word",), ())
+    assert row.bounds["lock_orders"] == 1
+    live, row = evidence(tmp_path, monkeypatch, broken=lambda workload, fault: "deadlock", **learns)
+    assert row.verdict is Verdict.FAIL and row.reasons == ("broken in 1 way", "a word")
+    live, row = evidence(tmp_path, monkeypatch, unknown="who can say", idle=(1,), **learns)
+    assert (row.verdict, row.reasons, live.notes) == (Verdict.UNKNOWN, ("who can say",), ("a word",))
+
+
 def test_only_promises_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A survey tries them all, the strongest first."""
     monkeypatch.setitem(ENGINES, NAME, kind_of_engine())

@@ -75,6 +75,19 @@ def test_too_many_faults_are_taken_from_all_parts(tmp_path: Path, monkeypatch: p
     assert seen == list(range(10))
 
 
+def test_what_is_learnt_of_meanwhile_is_tried_after_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An eighth of the budget, or as many as the engine wants at least; not when what was looked for is found."""
+    register(monkeypatch, count=16, more=9, follows=True)
+    assert explored(tmp_path, job(puts(1), most=16)).trials == 16 + 2
+    register(monkeypatch, count=16, more=9, follows=True, following_least=5, watches=True, said=("so", "and so"))
+    tried = explored(tmp_path, job(puts(1), most=16))
+    assert (tried.trials, tried.notes, tried.lock_orders) == (16 + 5, ["so", "and so"], 2) and not tried.exhausted
+    register(monkeypatch, count=3, more=9, follows=True, broken=breaks_at(2), watches=True, said=("so",))
+    tried = explored(tmp_path, job(puts(1), most=16, stop_at_first=("lost_acknowledged", str(SITE))))
+    assert (tried.trials, tried.notes) == (3, [])
+    assert explored(tmp_path, job(puts(1), only=Nudge(0))).trials == 1
+
+
 def test_a_refused_workload_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, refused="no")
     tried = explored(tmp_path, job(puts(1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.inject.writers import Stand
 from harness.record import kernel
 from harness.run.live import steppedlocks, turnstile
 from harness.run.live.steppedlocks import SteppedLock, SteppedRLock
@@ -114,7 +116,9 @@ def test_two_that_wait_for_each_other_are_a_deadlock(tmp_path: Path) -> None:
 
     assert not made.run([one, other])
     assert made.in_cycle
-    assert [(place, site.function.rpartition(".")[2]) for place, site in made.stacks()] == [(0, "one"), (1, "other")]
+    stacks = made.stacks()
+    assert [(each.place, each.site.function.rpartition(".")[2]) for each in stacks] == [(0, "one"), (1, "other")]
+    assert [len(each.held) for each in stacks] == [1, 1] and len(stacks[0].stack) == 1
 
 
 def test_a_limit_ends_the_waiting(tmp_path: Path) -> None:
@@ -230,6 +234,110 @@ def test_a_condition_wakes_who_waits_for_it(tmp_path: Path, monkeypatch: pytest.
 
     assert made.run([waits, wakes])
     assert notes == ["wakes", "woken"]
+
+
+def test_a_thread_lock_and_a_file_lock_are_a_deadlock(tmp_path: Path) -> None:
+    """Who waits in the kernel waits for whoever has the file locked."""
+    made, descriptors = Turnstile(tmp_path, 2, (3,)), list[int]()
+    lock = SteppedLock(made)
+
+    def flock() -> None:
+        descriptors.append(os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT))
+        fcntl.flock(descriptors[-1], fcntl.LOCK_EX)
+
+    def one() -> None:
+        with lock:
+            flock()
+
+    def other() -> None:
+        flock()
+        with lock:
+            pass
+
+    with kernel.engage(made):
+        assert not made.run([one, other])
+    assert made.in_cycle and [each.place for each in made.stacks()] == [0, 1]
+    os.close(descriptors[1])  # all go on
+    for member in made.members:
+        assert member.thread is not None
+        member.thread.join()
+    os.close(descriptors[0])
+
+
+def test_a_lock_that_a_thread_of_the_stores_own_will_free_is_no_deadlock(tmp_path: Path) -> None:
+    """Each waits for a lock that it has taken itself, as for a signal; the thread that frees both is late."""
+    made, notes = Turnstile(tmp_path, 2, ()), list[str]()
+    first, second = SteppedLock(made), SteppedLock(made)
+    looked = threading.Event()
+    are_alone = made._are_alone
+
+    def look() -> bool:
+        looked.set()
+        return are_alone()
+
+    made._are_alone = look  # type: ignore[method-assign]
+
+    def free() -> None:
+        looked.wait()
+        first.release()
+        second.release()
+
+    def twice(lock: SteppedLock) -> None:
+        lock.acquire()
+        lock.acquire()
+        notes.append("free")
+
+    helper = threading.Thread(target=free)
+    helper.start()
+    assert made.run([lambda: twice(first), lambda: twice(second)])
+    helper.join()
+    assert notes == ["free", "free"]
+
+
+# --- held back ------------------------------------------------------------------------------------
+
+
+def two_locks(made: Turnstile, notes: list[str], name: str, *locks: SteppedLock) -> Work:
+    def work() -> None:
+        with locks[0]:
+            notes.append(name)
+            with locks[1]:
+                notes.append(name.upper())
+
+    return work
+
+
+def stand_of(work: Work) -> Stand:
+    """Where `two_locks` asks for its second lock."""
+    line = f"test_turnstile.py:{work.__code__.co_firstlineno + 1}"
+    return Stand(line, f"test_turnstile.py:{work.__code__.co_firstlineno + 3}")
+
+
+def test_threads_are_held_back_until_all_stand_where_they_should(tmp_path: Path) -> None:
+    notes = list[str]()
+    stand = stand_of(two_locks(Turnstile(tmp_path, 1, ()), notes, ""))
+    made = Turnstile(tmp_path, 2, (), (stand, stand))
+    a, b = SteppedLock(made), SteppedLock(made)
+    assert not made.run([two_locks(made, notes, "a", a, b), two_locks(made, notes, "b", b, a)])
+    assert made.in_cycle and notes == ["a", "b"] and len(made.switched) == 2
+
+
+def test_who_is_held_back_goes_on_when_nobody_else_can(tmp_path: Path) -> None:
+    notes = list[str]()
+    stand = stand_of(two_locks(Turnstile(tmp_path, 1, ()), notes, ""))
+    made = Turnstile(tmp_path, 2, (), (stand, stand))
+    a, b = SteppedLock(made), SteppedLock(made)
+    assert made.run([two_locks(made, notes, "a", a, b), two_locks(made, notes, "b", a, b)])
+    assert notes == ["a", "A", "b", "B"]
+
+
+def test_nobody_is_held_back_alone_or_elsewhere(tmp_path: Path) -> None:
+    notes = list[str]()
+    stand = stand_of(two_locks(Turnstile(tmp_path, 1, ()), notes, ""))
+    for stands in ((stand,), (stand, stand), (Stand(stand.asking, stand.asking),) * 2):
+        made = Turnstile(tmp_path, 1, (), stands)
+        assert made.run([two_locks(made, notes, "a", SteppedLock(made), SteppedLock(made))])
+    assert notes == ["a", "A"] * 3
 
 
 # --- other ways to wait ---------------------------------------------------------------------------
