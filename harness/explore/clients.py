@@ -42,7 +42,7 @@ def crowds(adapter: Any, seed: int, count: int) -> tuple[Workload, ...]:
 
 
 def every_kind(adapter: Any, seed: str, clients: int) -> tuple[tuple[Any, ...], ...]:
-    """For each of so many clients operations of every kind that the adapter takes, those without any effect included."""
+    """For each of so many clients operations of every kind that the adapter takes, those without effect included."""
     source = workload_source(adapter, f"kinds {seed}")
     return tuple(_repeated(source, client) for client in range(1, clients + 1))
 

@@ -1,15 +1,15 @@
 """Locks that are taken in different orders: what may end in a deadlock, though it never did.
 
-A `Request` is what a thread had when it asked for one lock more. Several requests are a `Cycle` if each asks for what the
-next one has: a deadlock, as soon as all of these threads come there at once. Havelund found them in a single run
+A `Request` is what a thread had when it asked for one lock more. Several requests are a `Cycle` if each asks for what
+the next one has: a deadlock, as soon as all of these threads come there at once. Havelund found them in a single run
 ("Using Runtime Analysis to Guide Model Checking of Java Programs", SPIN 2000); they are joined here as Joshi, Park, Sen
-and Naik do ("A Randomized Dynamic Program Analysis Technique for Detecting Real Deadlocks", PLDI 2009, section 2.2):
+and Naik do ("A Randomized Dynamic Program Analysis Technique for Detecting Real Deadlocks", PLDI 2009):
 
 - by different threads: what one thread does comes one after the other;
 - none of which has a lock that another one of them has as well: with such a gate only one of them can be there.
 
-Who gives up - a try without waiting, a limit of time - waits for ever for nobody, so it makes no request; what it got it
-has like anybody. A cycle is a possibility: whether its threads ever come there at once only a run can show.
+Who gives up - a try without waiting, a limit of time - waits for ever for nobody, so it makes no request; what it got
+it has like anybody. A cycle is a possibility: whether its threads ever come there at once only a run can show.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ ALIKE = 4
 class Hold:
     """A lock that a thread has, or asks for: which (`lock`), what a reader would call it, and the line that takes it.
 
-    `shared`: others may have it as well, if they share it too. `holder` is in whose name it is kept, if not the thread's:
-    locks of flock(2) belong to an open file, and whoever uses the same one is not kept out.
+    `shared`: others may have it as well, if they share it too. `holder` is in whose name it is kept, if not the
+    thread's: locks of flock(2) belong to an open file, and whoever uses the same one is not kept out.
     """
 
     lock: str
@@ -96,7 +96,7 @@ class Cycle:
         return tuple((place(hold.site), place(request.wanted.site)) for hold, request in pairs)
 
     def sentence(self) -> str:
-        """The orders, and which locks these are: "A then B in line 7 of a.py, B then A in line 9 of a.py (A is ...)"."""
+        """The orders, and which locks these are: "A then B in line 7 of a.py, B then A in line 9 of a.py (A ...)"."""
         letters = {hold.lock: chr(ord("A") + number) for number, hold in enumerate(self.holds)}
         orders = ", ".join(
             f"{letters[hold.lock]} then {letters[request.wanted.lock]} in {_line(request.wanted.site)}"
@@ -124,7 +124,7 @@ def _search(requests: Sequence[Request]) -> Iterator[Cycle]:
     for number, request in enumerate(requests):
         for lock in dict.fromkeys(hold.lock for hold in request.held):
             holders.setdefault(lock, []).append(number)
-    chains = [(number,) for number in reversed(range(len(requests)))]
+    chains: list[tuple[int, ...]] = [(number,) for number in reversed(range(len(requests)))]
     joined = itertools.count(1)
     while chains and next(joined) <= _JOINED_MOST:
         chain = chains.pop()

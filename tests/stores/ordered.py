@@ -1,4 +1,4 @@
-"""Small tables that threads share under several locks: some of them take these in two orders, where it is hard to see."""
+"""Small tables that threads share under several locks: some take these in two orders, where it is hard to see."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ class BacksOffLater(BacksOff):
 
 
 class Waits(CompactsOnDemand):
-    """Sound: the two orders never meet, because only one is at work at a time, whom the others wait for by a condition."""
+    """Sound: the two orders never meet, because all wait by a condition for the one who is at work."""
 
     name = "waits"
 
@@ -267,7 +267,7 @@ class LocksARecord(LocksAFile):
 
 
 class KeyByKey(Ordered):
-    """Sound: every key has a lock of its own, made when it is first used; batches take them in the order of the keys."""
+    """Sound: every key has a lock of its own, made when it is used; batches take them in the order of the keys."""
 
     name = "key-by-key"
     operations = (Put, PutMany, Delete, Get)

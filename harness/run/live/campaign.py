@@ -139,8 +139,8 @@ class LiveFaults:
         if broken.get("full-disk") == broken.get("fake-disk") or not {"full-disk", "fake-disk"} <= broken.keys():
             return tuple(notes)
         says, silent = ("full-disk", "fake-disk") if broken["full-disk"] else ("fake-disk", "full-disk")
-        notes.append(f"{says} found a violation and {silent} did not: only one has short writes, the other counts bytes")
-        return tuple(notes)
+        differ = "only one has short writes, the other counts bytes"
+        return (*notes, f"{says} found a violation and {silent} did not: {differ}")
 
     def _left_out(self, scenario: Scenario) -> str:
         """Why the profile does not have a scenario, or nothing."""

@@ -3,8 +3,8 @@
 The requests of all runs are joined (`harness.judge.lock_order`). Any client may call any operation, so each request for
 locks that every run has counts as one by a thread of its own; what is known within one run only is joined there.
 
-A cycle is tried with just the operations in which it was seen: where they met, with the same turns; then each alone on the
-state that the workload begins with; then after all that had been done before one of them, because what a store does
+A cycle is tried with just the operations in which it was seen: where they met, with the same turns; then each alone on
+the state that the workload begins with; then after all that had been done before one of them, because what a store does
 now and then comes at its time. Either may begin.
 """
 
@@ -24,6 +24,7 @@ from harness.run.live.lockwatch import LATER
 TRIED_MOST = 8
 _REQUESTS_MOST = 1_000
 _ALIKE = 3
+_NOTHING = Lane(0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Scene:
     """
 
     lanes: tuple[Lane, ...]
-    before: Lane = Lane(0, ())
+    before: Lane = _NOTHING
     switches: tuple[int, ...] = ()
     stands: tuple[Stand, ...] = ()
     in_turn: bool = False
@@ -42,7 +43,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """An operation that asked for a lock: which, what had been done before it, and the turns of a run of the workload."""
+    """An operation that asked for a lock, and what had been done before it; or the turns, in a run of the workload."""
 
     operation: Any
     before: tuple[Any, ...] = ()
@@ -71,13 +72,13 @@ class LockOrders:
 
     @property
     def count(self) -> int:
-        """How many orders were seen: pairs of lines, in the first of which a lock was taken that was held in the other."""
+        """How many orders were seen, as pairs of lines: one lock was taken in the first, and the next in the second."""
         return len(self._lines)
 
     # --- what was seen ---------------------------------------------------------------------------
 
     def add(self, scene: Scene, requests: Sequence[Request], *, complete: bool = True) -> None:
-        """What one run has shown; `origin` is the place of a thread and the number of its operation, as in a `LockWatch`."""
+        """What one run has shown; `origin` is the place of a thread and the number of its operation (`LockWatch`)."""
         self._runs += 1
         self.is_complete = self.is_complete and complete
         self._lines.update((place(hold.site), place(each.wanted.site)) for each in requests for hold in each.held)
@@ -97,10 +98,12 @@ class LockOrders:
 
     def _is_new(self, request: Request, operation: Any) -> bool:
         """Whether nothing like this was seen, or not often of other kinds of operations."""
-        held, wanted = (_anonymous(hold) for hold in request.held), _anonymous(request.wanted)
-        kinds = self._kinds.setdefault((*held, wanted), set())
-        if type(operation) in kinds or len(kinds) >= _ALIKE or len(self._common) >= _REQUESTS_MOST:
-            self.is_complete = self.is_complete and len(self._common) < _REQUESTS_MOST
+        what = (*map(_anonymous, request.held), _anonymous(request.wanted))
+        if what not in self._kinds and len(self._kinds) >= _REQUESTS_MOST:
+            self.is_complete = False
+            return False
+        kinds = self._kinds.setdefault(what, set())
+        if type(operation) in kinds or len(kinds) >= _ALIKE:
             return False
         kinds.add(type(operation))
         return True
@@ -192,7 +195,7 @@ def _of_cycle(cycle: Cycle) -> Iterator[Crossing]:
     origins: list[_Origin] = [request.origin for request in cycle.requests]
     met = [origin.switches for origin in origins if origin.switches is not None]
     if len(met) == len(origins):
-        yield from (Crossing(stands, switches=switches) for switches in met)
+        yield from (Crossing(stands, switches=switches) for switches in sorted(met, key=len, reverse=True))
     for before in ((), *sorted((origin.before for origin in origins), key=len, reverse=True)):
         for first in range(len(origins)):
             meeting = (*origins[first:], *origins[:first])

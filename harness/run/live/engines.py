@@ -65,9 +65,9 @@ class EngineKind:
     what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
     whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
     `scheduled`: its faults are schedules, and a user may give them.
-    `follows`: when its faults have been tried it has more, which it learnt of meanwhile (`afterwards`); so many of them
-    are tried whatever the budget. `applies`: it then knows which faults apply to each call (`applicable`). `watches`: it
-    has something to say of what is no violation (`notes`), and counts `lock_orders`.
+    `follows`: when its faults have been tried it has more, which it learnt of meanwhile (`afterwards`), of which
+    `following_least` are tried whatever the budget. `applies`: it then knows which faults apply to each call
+    (`applicable`). `watches`: it has something to say of what is no violation (`notes`), and counts `lock_orders`.
     `promises` are those that it can try, where it can't try every one.
     """
 

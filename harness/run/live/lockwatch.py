@@ -9,9 +9,11 @@ process: its threads never wait for each other there.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import fcntl
 import itertools
 import os
+from collections.abc import Iterator
 
 from harness.core.trace import CallSite
 from harness.judge.lock_order import Hold, Request, place
@@ -114,10 +116,7 @@ class _OpenFiles:
 
     def __init__(self) -> None:
         self._closings: dict[int, int] = {}
-        try:
-            self._inherited = frozenset(map(int, real.listdir("/proc/self/fd")))
-        except OSError:  # a system without it
-            self._inherited = frozenset()
+        self._inherited = frozenset(_descriptors())
 
     def holder(self, descriptor: int) -> str:
         closings = self._closings.get(descriptor, 0)
@@ -126,3 +125,15 @@ class _OpenFiles:
 
     def closed(self, descriptor: int) -> None:
         self._closings[descriptor] = self._closings.get(descriptor, 0) + 1
+
+
+def _descriptors() -> Iterator[int]:
+    """Those that are open, without the one by which that is found out."""
+    try:
+        names = real.listdir("/proc/self/fd")
+    except OSError:  # a system without it
+        return
+    for name in names:
+        with contextlib.suppress(OSError):
+            real.fstat(int(name))
+            yield int(name)

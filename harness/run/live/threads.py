@@ -1,9 +1,9 @@
 """Threads that share one handle of a store, and take turns on a schedule (`turnstile`).
 
 Every trial runs in a forked process of its own, because a thread that waits for ever can't be ended. With one switch
-every place of the first thread's operations is tried; with two, a seeded sample. The locks that threads take are watched
-in all of these, and while operations of every kind are done one by one: where their orders make a cycle, threads are
-led to it (`crossings`).
+every place of the first thread's operations is tried; with two, a seeded sample. The locks that threads take are
+watched in all of these, and while operations of every kind are done one by one: where their orders make a cycle,
+threads are led to it (`crossings`).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ SAMPLED = 200
 
 @dataclass(slots=True)
 class Shared:
-    """What a process tells whose threads shared a handle. `before` is what was done first, `courses` are the I/O calls of
-    each thread, `first_steps` the number of steps when the first had ended; `stuck` says where those stand that will
+    """What a process tells whose threads shared a handle. `before` is what was done first, `courses` are the I/O calls
+    of each thread, `first_steps` the number of steps when the first had ended; `stuck` says where those stand that will
     never end. `requests` are those for locks, and `complete` tells whether that is all of them."""
 
     parts: list[dict[int, Part]] = field(default_factory=list)

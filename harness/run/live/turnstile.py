@@ -35,9 +35,10 @@ from harness.run.live.lockwatch import LockWatch
 from harness.run.live.polling import repeats
 
 _SITES = CallSites()
-#: How often it is looked whether a thread sleeps, and how many looks in a row say so.
+#: How often it is looked whether a thread sleeps, how many looks in a row say so, and how many that it will for long.
 _LOOK_S = 0.002
 _LOOKS = 3
+_LONG_LOOKS = 25
 #: The same for a row of threads of which none goes on.
 PATIENCE_S = 10.0
 _NOBODY = -1
@@ -169,7 +170,7 @@ class Turnstile:
             self.steps += 1
             member.trail.append(site)
             scheduled, polling = self.steps in self._switches, repeats(member.trail)
-            following = self._next(member) if scheduled or polling else None
+            following = self._next(member, held_back=polling) if scheduled or polling else None
             if polling:
                 member.trail.clear()
             if following is not None and scheduled:
@@ -204,12 +205,13 @@ class Turnstile:
             member.called = False
         return woken
 
-    def _next(self, member: Member) -> Member | None:
-        """The next one that can go on; if nobody can, one that is held back, and may stand elsewhere later. The caller has
-        the mutex."""
+    def _next(self, member: Member, *, held_back: bool = True) -> Member | None:
+        """The next one that can go on; if nobody can, one that is `held_back`, and may stand elsewhere later.
+
+        The caller has the mutex."""
         order = self.members[member.place + 1 :] + self.members[: member.place]
         following = next((other for other in order if other.ready), None)
-        if following is None:
+        if following is None and held_back:
             following = next((other for other in order if other.kept is not None), None)
             if following is not None and following.kept is not None:
                 self._stands.append(following.kept)
@@ -300,7 +302,7 @@ class Turnstile:
                 self.stuck = self.in_cycle = True
                 return
             if looks >= _LOOKS and current != _NOBODY:
-                self._take_turn_away(current)
+                self._take_turn_away(current, held_back=looks >= _LONG_LOOKS)
             if time.monotonic() - stood_since > PATIENCE_S:
                 self.stuck = True
                 return
@@ -329,11 +331,11 @@ class Turnstile:
         except OSError:  # it has ended
             return None
 
-    def _take_turn_away(self, place: int) -> None:
+    def _take_turn_away(self, place: int, *, held_back: bool) -> None:
         """Somebody else goes on, if there is one who can."""
         with self._mutex:
             member = self.members[place]
-            if self._current == place and self._next(member) is not None:
+            if self._current == place and self._next(member, held_back=held_back) is not None:
                 member.ready = False
                 self._pass_on(member)
 
@@ -344,8 +346,8 @@ class Turnstile:
             return bool(waiting) and all(self._waits_in_vain(member, waiting) for member in waiting)
 
     def _waits_in_vain(self, member: Member, waiting: list[Member]) -> bool:
-        """Whether it waits, without a limit, for one of those that are `waiting`; or, if the store has no threads of its
-        own, for itself or one that has ended: any thread may free a lock of `threading`."""
+        """Whether it waits, without a limit, for one of those that are `waiting`; or, if the store has no threads of
+        its own, for itself or one that has ended: any thread may free a lock of `threading`."""
         if member.waits is not None:
             owner = member.waits.owner
             others = [other.place for other in waiting if other is not member]

@@ -53,8 +53,8 @@ def test_they_are_told_in_words() -> None:
     assert "of which one was killed" in Race(1, kills=True).describe()
     stands = (Stand("a.py:1", "a.py:2"), Stand("a.py:5", "a.py:6"))
     assert Crossing(stands).describe() == (
-        "threads that share one handle were held back before a.py:2 (with the lock of a.py:1) and a.py:6 (with the lock "
-        "of a.py:5) until all stood there"
+        "threads that share one handle were held back before a.py:2 (with the lock of a.py:1) and a.py:6 "
+        "(with the lock of a.py:5) until all stood there"
     )
     told = Crossing(stands, (1, 2), (3, 4), (5, 6)).describe()
     assert ", after 2 operations, were held back" in told and told.endswith(", with turns before step 5, 6")

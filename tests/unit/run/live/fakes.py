@@ -42,7 +42,7 @@ class Quiet:
 
 @dataclasses.dataclass(slots=True)
 class FakeEngine:
-    """`broken(workload, fault)` says what a trial breaks; the rest is told in `refused`, `count`, `idle`, `more`, `said`."""
+    """`broken(workload, fault)` says what a trial breaks; the rest in `refused`, `count`, `idle`, `more`, `said`."""
 
     bench: Bench
     workload: Workload

@@ -120,7 +120,7 @@ def test_evidence_says_how_many_cycles_there_were(tmp_path: Path, monkeypatch: p
 
 
 def test_a_note_stands_beside_the_evidence_and_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside evidence that is undecided for other reasons it would look like one of them: then it is the certificate's."""
+    """Where the evidence is undecided it would look like one of the reasons: then it is the certificate's."""
     learns: dict[str, Any] = {"follows": True, "watches": True, "said": ("a word",)}
     live, row = evidence(tmp_path, monkeypatch, **learns)
     assert (row.verdict, row.reasons, live.notes) == (Verdict.PASS, ("a word",), ())

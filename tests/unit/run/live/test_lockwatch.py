@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -56,7 +57,7 @@ def test_hand_over_hand_has_two_at_a_time(tmp_path: Path) -> None:
 
     def work() -> None:
         chain[0].acquire()
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in itertools.pairwise(chain):
             after.acquire()
             before.release()
         chain[-1].release()
