@@ -24,7 +24,7 @@ SHORT, LONG, LONGEST = 8, 400, 5_000
 _KEYS = ("k1", "k2")
 _EXAMPLES = 24
 #: Where every kind of operation is wanted, the fewest operations of each client, and the most.
-_KINDS_LEAST, _KINDS_MOST = 6, 12
+_KINDS_LEAST, _KINDS_MOST = 6, 10
 #: Clients of a crowd, and operations of each.
 _CROWDS = ((3, 4), (4, 3), (4, 5))
 
@@ -99,7 +99,8 @@ class Source:
 
     def kinds(self, client: int) -> list[Any]:
         """Operations of each kind, each kind once before any comes twice."""
-        return [*self._changes(client, SHORT), *self.reads(0), *self._maintenance()]
+        changes = [self.change(client, number, SHORT) for number in range(len(self._changes(client, SHORT)))]
+        return [*changes, *self.reads(0), *self._maintenance()]
 
     def _maintenance(self) -> list[Any]:
         return [kind() for kind in (Sync, Compact) if kind in self._supported]

@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.core.trace import CallSite
 from harness.judge.lock_order import Hold, Request, place
@@ -40,11 +40,11 @@ class LockWatch:
         self._mutex = _thread.allocate_lock()
         self._opener: int | None = _thread.get_ident()
         self._made = {"opening ": itertools.count(1), LATER: itertools.count(1)}
-        self._files = _OpenFiles()
+        self._files = _OpenFiles(())
 
     def opened(self) -> None:
         """The store is open: what is made, or opened, from now on is so later."""
-        self._opener, self._files = None, _OpenFiles()
+        self._opener, self._files = None, _OpenFiles(_descriptors())
 
     def made(self, site: CallSite | None) -> tuple[str, str]:
         """A lock is made: what to call it, and what for a reader."""
@@ -114,9 +114,9 @@ class LockWatch:
 class _OpenFiles:
     """Names for open files: a descriptor is used again when it was closed, and stands for another one then."""
 
-    def __init__(self) -> None:
+    def __init__(self, inherited: Iterable[int]) -> None:
         self._closings: dict[int, int] = {}
-        self._inherited = frozenset(_descriptors())
+        self._inherited = frozenset(inherited)
 
     def holder(self, descriptor: int) -> str:
         closings = self._closings.get(descriptor, 0)

@@ -21,7 +21,7 @@ from harness.core.workload import Workload
 from harness.explore.clients import every_kind
 from harness.inject.writers import Crossing, Stand, Turns, turns
 from harness.judge.classify import Violation
-from harness.judge.lock_order import LONGEST, Request
+from harness.judge.lock_order import Request
 from harness.judge.lock_order import place as line_of
 from harness.record import kernel
 from harness.record.scan import scan
@@ -120,9 +120,9 @@ class ThreadsEngine(ProcessesEngine):
         return Scene(meeting or tuple(self.lanes), before, fault.switches, fault.stands)
 
     def _survey(self) -> Scene:
-        """Operations of every kind, each by as many threads as make a cycle, one after the other."""
+        """Operations of every kind by two threads, one after the other."""
         seed = f"{self.bench.seed} {self.workload.name}"
-        each = enumerate(every_kind(self.bench.adapter, seed, LONGEST))
+        each = enumerate(every_kind(self.bench.adapter, seed, 2))
         lanes = (Lane(n + 1, tuple(enumerate(operations, 1_000 * n))) for n, operations in each)
         return Scene(tuple(lanes), in_turn=True)
 
