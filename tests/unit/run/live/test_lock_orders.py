@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from harness import Delete, Get, Put
 from harness.core.trace import CallSite
+from harness.core.verdict import Verdict
 from harness.core.workload import By, Workload
 from harness.inject.writers import Crossing, Stand, Turns
 from harness.judge.lock_order import Hold, Request
@@ -20,7 +22,10 @@ from harness.run.live.engines import ENGINES, fault_types
 from harness.run.live.lanes import Lane
 from harness.run.live.threads import ThreadsEngine
 from harness.run.live.values import Trial
+from harness.run.options import Options
+from harness.run.replaying import replay
 from tests.stores import ordered
+from tests.stores.conduct import LIMIT_S, certified, small_runs, spec, verdicts
 from tests.unit.run.live.benches import bench
 
 PUTS = Workload("puts", (By(0, Put("a", "0")), By(1, Put("a", "1")), By(2, Put("b", "2")), By(2, Get("b"))))
@@ -113,6 +118,32 @@ def test_what_an_ordinary_schedule_has_struck_is_not_tried_again(tmp_path: Path)
 def test_one_client_alone_meets_nobody(tmp_path: Path) -> None:
     alone = Workload("alone", (By(1, Put("a", "1")),))
     assert led(engine(ordered.CompactsOnDemand, tmp_path, alone)) == []
+
+
+# --- on a certificate -----------------------------------------------------------------------------
+
+
+def test_a_cycle_that_strikes_is_a_finding_that_is_confirmed_and_can_be_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_runs(monkeypatch)
+    certificate = certified(spec("CompactsNowAndThen", "ordered.py"), "writers-threads")
+    [finding] = certificate.findings
+    assert verdicts(certificate) == {"writers": Verdict.FAIL}
+    assert (finding.kind, finding.claim, finding.confirmed) == ("deadlock", "writers", True)
+    assert finding.story is not None and finding.story.called.count("with what it locked in line ") == 2
+    file = tmp_path / "certificate.json"
+    file.write_text(json.dumps(certificate.to_json()), encoding="utf-8")
+    assert replay(file, finding.id, tmp_path / "state", Options(jobs=1, time_limit_s=LIMIT_S)).again
+
+
+def test_a_cycle_that_does_not_strike_stands_beside_the_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_runs(monkeypatch)
+    certificate = certified(spec("Waits", "ordered.py"), "writers-threads")
+    [row] = certificate.evidence
+    assert row.verdict is Verdict.PASS and certificate.findings == ()
+    assert [reason.partition(":")[0] for reason in row.reasons] == ["lock order"]
+    assert row.bounds["lock_orders"] == 2
 
 
 # --- what is remembered ---------------------------------------------------------------------------
