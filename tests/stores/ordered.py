@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock as MakeLock
+from threading import RLock as MakeRLock
 from typing import Any
 
 from harness import KEY_VALUE, Compact, Contract, Delete, Get, Put, PutMany
@@ -97,6 +99,15 @@ class CompactsOnDemand(Ordered):
         with store.file:
             with store.table:  # <- two orders
                 store.write()
+
+
+class BoundByName(CompactsOnDemand):
+    """Defect: the same with makers of locks that have another name in this module."""
+
+    name = "bound-by-name"
+
+    def locks(self) -> tuple[Any, Any]:
+        return MakeLock(), MakeRLock()
 
 
 class CompactsNowAndThen(Ordered):

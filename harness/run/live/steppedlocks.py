@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from harness.judge.lock_order import Hold
@@ -121,10 +122,47 @@ class SteppedRLock:
         self._thread, self._count = None, 0
 
 
+class _Maker(type):
+    """A maker of locks, as there is one in `threading`: real ones as long as nobody takes turns in this process."""
+
+    real: Callable[[], Any]
+    stepped: Callable[[Turnstile], Any]
+
+    def __call__(cls) -> Any:
+        return cls.stepped(_turnstiles[-1]) if _turnstiles else cls.real()
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return type(instance) in (cls.stepped, type(cls.real()))
+
+
+class Lock(metaclass=_Maker):
+    """For `threading.Lock`."""
+
+    real = _thread.allocate_lock
+    stepped = SteppedLock
+
+
+class RLock(metaclass=_Maker):
+    """For `threading.RLock`."""
+
+    real = _thread.RLock
+    stepped = SteppedRLock
+
+
+_turnstiles: list[Turnstile] = []
+
+
+def get_ready() -> None:
+    """Replace the makers of locks. Before a store is imported: what it takes of `threading` by name makes stepped locks
+    too, once there is a turnstile."""
+    patched: Any = threading
+    patched.Lock, patched.RLock = Lock, RLock
+
+
 def install(turnstile: Turnstile) -> None:
     """From now on the locks that are made in this process are stepped. For a process that will end soon: it is never
-    undone. Who has the makers of locks under other names makes real ones."""
+    undone. Who had the makers of locks under other names before `get_ready` makes real ones."""
+    get_ready()
+    _turnstiles.append(turnstile)
     patched: Any = threading
-    patched.Lock = lambda: SteppedLock(turnstile)
-    patched.RLock = lambda: SteppedRLock(turnstile)
     patched._allocate_lock = lambda: SteppedLock(turnstile, signal=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from harness.run import measuring
+from harness.run import measuring, tasks
+from harness.run.live import steppedlocks
 from harness.run.live.explorer import TrialExplorer
 from harness.run.live.values import TrialsJob, Tried
 from harness.run.recovering import Board
-from harness.run.tasks import Context, prepare
+from harness.run.tasks import Context
+from harness.run.worker_main import Setup
 
-__all__ = ["prepare", "try_faults"]
+
+def prepare(setup: Setup) -> Context:
+    steppedlocks.get_ready()
+    return tasks.prepare(setup)
 
 
 def try_faults(context: Context, job: TrialsJob, board: Board) -> Tried:

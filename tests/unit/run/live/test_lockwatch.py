@@ -240,14 +240,23 @@ def test_a_descriptor_that_is_used_again_is_another_file(tmp_path: Path) -> None
     assert [holder.startswith(LATER) for holder in holders] == [True, True, False]
 
 
-def test_stepped_locks_are_made_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also those that are made after the store was opened."""
+def test_makers_that_a_store_took_by_name_make_stepped_locks_when_there_are_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before that, and in every other trial, real ones; and either is what it should be."""
     for name in ("Lock", "RLock", "_allocate_lock"):
         monkeypatch.setattr(threading, name, getattr(threading, name))  # put right afterwards
+    monkeypatch.setattr(steppedlocks, "_turnstiles", [])
+    steppedlocks.get_ready()
+    makers = (threading.Lock, threading.RLock)
+    real = [make() for make in makers]
+    assert [type(lock).__module__ for lock in real] == ["_thread", "_thread"]
     made = Turnstile(tmp_path, 1, ())
     steppedlocks.install(made)
     made.locks.opened()
-    first, second = threading.Lock(), threading.RLock()
+    first, second = (make() for make in makers)
+    assert [isinstance(lock, makers[0]) for lock in (*real, first, second)] == [True, False, True, False]  # type: ignore[arg-type]
+    assert [isinstance(lock, makers[1]) for lock in (*real, first, second)] == [False, True, False, True]  # type: ignore[arg-type]
     monkeypatch.undo()
 
     def work() -> None:

@@ -214,6 +214,7 @@ def test_a_condition_wakes_who_waits_for_it(tmp_path: Path, monkeypatch: pytest.
     made, notes = Turnstile(tmp_path, 2, ()), list[str]()
     for name in ("Lock", "RLock", "_allocate_lock"):
         monkeypatch.setattr(threading, name, getattr(threading, name))  # put right afterwards
+    monkeypatch.setattr(steppedlocks, "_turnstiles", [])
     steppedlocks.install(made)
     condition = threading.Condition()
     plain = threading.Condition(threading.Lock())
