@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 import harness
+from harness.core.adapter import supported_operations
 from harness.core.errors import UsageError
 from harness.core.trace import Image, InodeKind, Node
 
@@ -69,8 +70,10 @@ def decode_value(value: Any, types: dict[str, type]) -> Any:
 
 
 def operation_types(adapter: Any) -> dict[str, type]:
-    """The operations an adapter may meet: the harness's own, and those that its own model gives as examples."""
+    """The operations an adapter may meet: the harness's own, those that it lists, and those that its own model gives as
+    examples."""
     types = {name: value for name, value in vars(harness).items() if isinstance(value, type)}
+    types.update((kind.__name__, kind) for kind in supported_operations(adapter) or ())
     pending: list[Any] = list(adapter.model.example_operations(random.Random(0), 40))
     while pending:
         value = pending.pop()

@@ -136,8 +136,9 @@ class _Maker(type):
 
 
 class Lock(metaclass=_Maker):
-    """For `threading.Lock`."""
+    """For `threading.Lock`, and found there when it is unpickled."""
 
+    __module__ = "threading"
     real = _thread.allocate_lock
     stepped = SteppedLock
 
@@ -145,6 +146,7 @@ class Lock(metaclass=_Maker):
 class RLock(metaclass=_Maker):
     """For `threading.RLock`."""
 
+    __module__ = "threading"
     real = _thread.RLock
     stepped = SteppedRLock
 

@@ -37,11 +37,20 @@ class Outer:
     items: list[Any]
 
 
+@dataclass(frozen=True)
+class Look:
+    """No example has it."""
+
+
 class Nested:
     class model:
         @staticmethod
         def example_operations(source: random.Random, count: int) -> list[Any]:
             return [Outer((Inner(b"\0"),), {"key": [Inner(b"")]}, [Inner(b"x")])]
+
+
+class Looking(Nested):
+    operations = (Outer, Look)
 
 
 def test_what_cannot_be_read_back_is_refused() -> None:
@@ -75,6 +84,7 @@ def test_operations_of_the_users_own_come_back() -> None:
     types = operation_types(Nested)
 
     assert {"Outer", "Inner", "Put"} <= types.keys()
+    assert "Look" not in types and operation_types(Looking)["Look"] is Look
     assert decode_value(json.loads(json.dumps(encode_value(operation))), types) == operation
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -251,6 +252,7 @@ def test_makers_that_a_store_took_by_name_make_stepped_locks_when_there_are_turn
     makers = (threading.Lock, threading.RLock)
     real = [make() for make in makers]
     assert [type(lock).__module__ for lock in real] == ["_thread", "_thread"]
+    assert [pickle.loads(pickle.dumps(make)) for make in makers] == [*makers]
     made = Turnstile(tmp_path, 1, ())
     steppedlocks.install(made)
     made.locks.opened()
