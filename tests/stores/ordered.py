@@ -101,6 +101,30 @@ class CompactsOnDemand(Ordered):
                 store.write()
 
 
+class Ring(Ordered):
+    """Defect: putting, removing and compacting each take two of three locks, and no two of them are at odds."""
+
+    name = "ring"
+    operations = (Put, Delete, Get, Compact)
+
+    def open(self, directory: Path) -> Table:
+        store = super().open(directory)
+        store.extra.update(index=threading.Lock(), writing=threading.Lock())
+        return store
+
+    def change(self, store: Table, operation: Any) -> None:
+        removes = isinstance(operation, Delete)
+        with store.file if removes else store.table:
+            with store.extra["index"] if removes else store.file:
+                with store.extra["writing"]:
+                    store.change(operation)
+                    store.write()
+
+    def compact(self, store: Table) -> None:
+        with store.extra["index"], store.table:
+            """There is nothing to write."""
+
+
 class BoundByName(CompactsOnDemand):
     """Defect: the same with makers of locks that have another name in this module."""
 

@@ -78,6 +78,12 @@ def test_a_deadlock_that_takes_three_switches_is_led_to_from_a_run_with_two(tmp_
     assert fault.switches == (2, 4) and not fault.meeting
 
 
+def test_three_threads_of_which_no_two_are_at_odds_are_led_to_a_deadlock(tmp_path: Path) -> None:
+    fault, trial = led(engine(ordered.Ring, tmp_path))[-1]
+    assert trial.violation is not None and trial.violation.kind == "deadlock"
+    assert trial.violation.sentence.count(" stands in line ") == len(fault.stands) == 3
+
+
 def test_the_same_schedule_strikes_again_when_it_is_read_from_a_certificate(tmp_path: Path) -> None:
     fault, trial = led(engine(ordered.CompactsNowAndThen, tmp_path / "first"))[-1]
     types = {**operation_types(ordered.CompactsNowAndThen), **fault_types()}
