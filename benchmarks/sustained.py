@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import itertools
 import math
-import pickle
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from typing import IO, Any
 import psutil
 
 from benchmarks.measuring import ratio
-from benchmarks.sustained_load import Due
+from benchmarks.sustained_load import Due, events_of, next_of
 from benchmarks.table import Column, Table, as_text
 from harness.measure.arrivals import Arrival
 from harness.measure.enduring import growth
@@ -109,10 +108,10 @@ class Source:
         with self._lock:
             if self.stopped:
                 raise StopIteration
-            at_ns, events = pickle.load(self._stream)
+            at_ns, plain = next_of(self._stream)
         if at_ns >= self._until_ns:
             raise StopIteration
-        return Due(at_ns, 0, events)
+        return Due(at_ns, 0, events_of(plain))
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import sys
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import Protocol
 
 from store_under_test.event_store.event import Event
@@ -22,6 +23,8 @@ from store_under_test.event_store.event import Event
 SHARED = ("aggregate", "type", "actor", "correlation")
 SINGLE = ("id", "causation")
 FIELDS = (*SHARED, *SINGLE)
+_ORDINAL_BITS = 32
+_ORDINAL_MASK = (1 << _ORDINAL_BITS) - 1
 
 
 def key_hash(key: str) -> int:
@@ -132,12 +135,7 @@ class Growing:
         if field == "causation":
             pairs = ((key, ordinal) for ordinal, key in enumerate(self._causes))
             return pack((key_hash(key), ordinal) for key, ordinal in pairs if key is not None)
-        return pack(
-            (hashed, ordinal)
-            for key, ordinals in self._shared[field].items()
-            for hashed in (key_hash(key),)
-            for ordinal in ordinals
-        )
+        return pack_lists((key_hash(key), ordinals) for key, ordinals in self._shared[field].items())
 
 
 def _put(keys: dict[str, array[int]], key: str, ordinal: int) -> None:
@@ -159,25 +157,45 @@ def _put_single(keys: dict[str, int | array[int]], key: str, ordinal: int) -> No
 
 
 def pack(pairs: Iterable[tuple[int, int]]) -> Packed:
-    """Packed postings of pairs of a hash and an ordinal, in any order."""
+    """Packed postings of pairs of a hash and an ordinal, in any order; made for hashes most of which come once."""
     hashes, ends, ordinals = array("Q"), array("I"), array("I")
-    for hashed, ordinal in _sorted(pairs):
-        if not hashes or hashes[-1] != hashed:
-            hashes.append(hashed)
-            ends.append(0)
-        ordinals.append(ordinal)
-        ends[-1] = len(ordinals)
+    for words in _sorted(pairs):
+        found = [word >> _ORDINAL_BITS for word in words]
+        first = len(ordinals)
+        ordinals.extend([word & _ORDINAL_MASK for word in words])
+        places: Sequence[int] = range(1, len(words) + 1)
+        if len(set(found)) < len(found):
+            places = [place for place in places if place == len(found) or found[place] != found[place - 1]]
+            found = [found[place - 1] for place in places]
+        hashes.extend(found)
+        ends.extend([first + place for place in places])
     return Packed(hashes, ends, ordinals)
 
 
-def _sorted(pairs: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """In many small sorts rather than a long one, which would hold the interpreter's lock throughout."""
-    pieces: list[list[tuple[int, int]]] = [[] for _ in range(256)]
-    for pair in pairs:
-        pieces[pair[0] >> 56].append(pair)
+def pack_lists(lists: Iterable[tuple[int, array[int]]]) -> Packed:
+    """Packed postings of hashes, in any order and perhaps more than once, and the ordinals of each, ascending."""
+    hashes, ends, ordinals = array("Q"), array("I"), array("I")
+    for hashed, same in groupby(sorted(lists, key=_hash_of), _hash_of):
+        members = [found for _, found in same]
+        hashes.append(hashed)
+        ordinals.extend(members[0] if len(members) == 1 else sorted(chain(*members)))
+        ends.append(len(ordinals))
+    return Packed(hashes, ends, ordinals)
+
+
+def _hash_of(pair: tuple[int, array[int]]) -> int:
+    return pair[0]
+
+
+def _sorted(pairs: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
+    """The pairs, each as one number, in many small sorts rather than a long one, which would hold the interpreter's
+    lock throughout. Equal hashes are in one piece."""
+    pieces: list[list[int]] = [[] for _ in range(256)]
+    for hashed, ordinal in pairs:
+        pieces[hashed >> 56].append(hashed << _ORDINAL_BITS | ordinal)
     for piece in pieces:
         piece.sort()
-        yield from piece
+        yield piece
 
 
 def intersection(found: list[array[int]]) -> array[int]:

@@ -429,10 +429,10 @@ class CallsEngine:
         if violation is None:
             if after.then is None:
                 self.reached.after(first, str(gate.fired[0].site), after.found)
-            return Trial(len(gate.fired), struck=struck, promise=self.promise, unknown=unknown)
+            return Trial(strikes(first, gate.fired), struck=struck, promise=self.promise, unknown=unknown)
         fired = blamed(session, violation) if after.then is None else gate.fired[after.place]
         exhibit = self._exhibit(fault, session.client.lines, violation)
-        return Trial(len(gate.fired), violation, fired.site, exhibit, struck, self.promise)
+        return Trial(strikes(first, gate.fired), violation, fired.site, exhibit, struck, self.promise)
 
     def _is_suspicious(self, session: Session) -> bool:
         """Whether the directory was not right when the fault had struck, though later operations have mended it."""
@@ -517,6 +517,13 @@ def _examples(adapter: Any, seed: int) -> tuple[Any, ...]:
 def each_site(fired: list[Fired]) -> Iterator[Fired]:
     """Each place once: a fault that stays strikes the same ones over and over."""
     yield from {(str(item.site), item.call, item.word): item for item in fired}.values()
+
+
+def strikes(fault: CallFault, fired: list[Fired]) -> int:
+    """How often it struck. A lock that stays taken counts once for each operation: how often depends on the clock."""
+    if fault.lasting is not CallLasting.HELD:
+        return len(fired)
+    return len({(str(item.site), item.call, item.operation) for item in fired})
 
 
 def blamed(session: Session, violation: Violation) -> Fired:

@@ -122,6 +122,16 @@ def test_error_paths_that_bear_failures_are_no_finding(make_bench: Make, adapter
     assert broken(trials(engine(make_bench, adapter), *names)) == {}
 
 
+def test_a_lock_that_stays_taken_strikes_once_however_often_it_is_looked_at(make_bench: Make) -> None:
+    """How often depends on the clock, and what a certificate counts may not."""
+    held = [
+        (fault, trial)
+        for fault, trial in trials(engine(make_bench, stores.Locked), "flock")
+        if isinstance(fault, CallFault) and fault.lasting is CallLasting.HELD
+    ]
+    assert held and {trial.fired for _, trial in held} == {1}
+
+
 # --- what is tried --------------------------------------------------------------------------------
 
 
