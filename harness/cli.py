@@ -317,11 +317,9 @@ def _survey(arguments: argparse.Namespace) -> int:
         result = survey(arguments.adapter, _options(arguments, None), progress)
     print(f"{result.store}: the strongest contract that was not refuted\n\n    {result.contract()}\n")
     for row in result.rows:
-        verdict = row.promise or "nothing"
-        more = "more was refuted" if row.promise else "refuted"
-        why = f"; {more} by {row.refuted_by}" if row.refuted_by else ""
-        print(f"  {row.model:14} {'unknown: ' + row.unknown if row.unknown else verdict + why}")
-    print(f"\n  not tried: {', '.join(result.untested)}")
+        print(f"  {row.model:14} {row.describe()}")
+    for left_out in (*result.untested, *result.not_exercised):
+        print(f"  not tried: {left_out}")
     return 0
 
 

@@ -85,7 +85,8 @@ def exhibit(workload: Workload) -> Exhibit:
 
 def kind_of_engine(**changes: Any) -> EngineKind:
     """An engine for `ENGINES`, its behaviour as given."""
-    attributes = {name: changes.pop(name) for name in ("deterministic", "ordered", "needs_io_error") if name in changes}
+    of_kind = ("deterministic", "ordered", "needs_io_error", "promises")
+    attributes = {name: changes.pop(name) for name in of_kind if name in changes}
     return EngineKind(lambda *given: FakeEngine(*given, **changes), (Nudge,), "nudges", **attributes)
 
 
