@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.contract import CRASH_PROMISES
+from harness.core.evidence import Evidence
 from harness.core.persistence import POWER_LOSS_PRESETS
 from harness.core.verdict import Verdict
+from harness.observe.spans import NO_SPAN, Span
 from harness.run.campaign import Progress
 from harness.run.certify import Run
 from harness.run.exploring import Plan
@@ -15,6 +17,7 @@ from harness.run.live.campaign import SURVEYED, Series
 from harness.run.live.values import LiveFound
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.options import Options
+from harness.run.weighing import Weighing
 
 #: What a contract says of a claim where nothing stronger is known to hold, where that is not `None`.
 WEAKEST = {"writers": "one"}
@@ -31,6 +34,11 @@ class Strongest:
     promise: str | None
     refuted_by: str
     unknown: str = ""
+
+    @property
+    def persistence_model(self) -> str:
+        """As evidence has it: empty for what live faults tried."""
+        return "" if self.model == self.claim else self.model
 
     @property
     def kept(self) -> str:
@@ -52,12 +60,13 @@ class Strongest:
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What a store keeps, by persistence model. `untested` are claims that nothing tried, `not_exercised` scenarios,
-    each with the reason."""
+    each with the reason. `evidence` counts what was tried, of crashes against the strongest promise there is."""
 
     store: str
     rows: tuple[Strongest, ...]
     untested: tuple[str, ...]
     not_exercised: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     def contract(self) -> str:
         """The contract as a line of Python."""
@@ -73,16 +82,17 @@ class Survey:
         return f"Contract({', '.join(parts)})"
 
 
-def survey(spec: str, options: Options, progress: Progress) -> Survey:
-    """Ignore the contract and try every claim. Raises `UsageError` as `certify` does."""
+def survey(spec: str, options: Options, progress: Progress, span: Span = NO_SPAN) -> Survey:
+    """Ignore the contract and try every claim; phases and jobs are parts of `span`. Raises `UsageError` as `certify`
+    does."""
     spec = resolved_spec(spec)
     adapter = load_adapter(spec)
-    with Run(spec, adapter, options, progress) as run:
+    with Run(spec, adapter, options, progress, span) as run:
         return _strongest(run)
 
 
 def _strongest(run: Run) -> Survey:
-    run.prepare()
+    made = run.prepare()
     broken: dict[str, dict[str, str]] = {}
     for case in run.cases():
         found = case.found
@@ -93,7 +103,9 @@ def _strongest(run: Run) -> Survey:
     live = _live_rows(run.live.series)
     tried = {row.claim for row in live}
     untested = tuple(claim for claim in SURVEYED if claim not in tried)
-    return Survey(run.adapter.name, (*rows, *live), untested, tuple(run.live.not_exercised))
+    crashes = Weighing(run.scenarios, run.plans, run.families, made, run.options, ()).evidence()
+    evidence = (*crashes, *run.live.evidence())
+    return Survey(run.adapter.name, (*rows, *live), untested, tuple(run.live.not_exercised), evidence)
 
 
 def _live_rows(tried: Sequence[Series]) -> list[Strongest]:
