@@ -67,6 +67,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="standard",
         help="how much to try (default: standard)",
     )
+    group.addoption("--certify-otlp", metavar="URL", help="send spans to this OpenTelemetry collector")
+    group.addoption("--certify-metrics", metavar="FILE", help="write counts for Prometheus when all is done")
 
 
 def pytest_configure(config: pytest.Config) -> None:

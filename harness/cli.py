@@ -8,12 +8,13 @@ adapters it is the worst, in the order 4, 2, 1, 3, 0. Progress goes to stderr, t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -56,7 +57,7 @@ from harness.run.progress import shown_progress
 from harness.run.replaying import replay
 from harness.run.scenarios import SCENARIOS, selected
 from harness.run.store_coverage import require_coverage, with_coverage
-from harness.run.survey import survey
+from harness.run.survey import Survey, survey
 
 REFERENCE_ADAPTERS = (
     "store_under_test.metrics_store.adapter:MetricsStoreAdapter",
@@ -179,6 +180,7 @@ def _certify_parser(parser: argparse.ArgumentParser) -> None:
 
 def _survey_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("adapter", metavar="ADAPTER")
+    observe_options(parser)
     _common(parser)
     parser.set_defaults(command=_survey)
 
@@ -199,6 +201,7 @@ def _endure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--time-limit", type=float, default=10.0, metavar="S", help="of one call into the store")
+    observe_options(parser)
     parser.set_defaults(command=_endure)
 
 
@@ -221,6 +224,7 @@ def _pace_parser(parser: argparse.ArgumentParser) -> None:
         "--directory", type=Path, metavar="DIR", help="where the stores are (default: --reports): a disk that counts"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the comparison, with every ratio")
+    observe_options(parser)
     parser.set_defaults(command=_pace)
 
 
@@ -260,9 +264,21 @@ def _certify(arguments: argparse.Namespace) -> int:
         require_file(arguments.json)
     specs = arguments.adapters or REFERENCE_ADAPTERS
     baseline = None if arguments.baseline is None else read_baseline(arguments.baseline, specs)
-    with observed(arguments.otlp, arguments.metrics) as observation:
+    with _observed("harness certify", arguments) as observation:
         observation.status = _certify_each(specs, arguments, options, baseline, observation)
     return observation.status
+
+
+@contextlib.contextmanager
+def _observed(command: str, arguments: argparse.Namespace) -> Iterator[Observation]:
+    """Listen for the length of a block. What it raises decides the exit status, and is told like any other result."""
+    with observed(command, arguments.otlp, arguments.metrics) as observation:
+        try:
+            yield observation
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            observation.status = _complain(error)
 
 
 def _certify_each(
@@ -277,7 +293,7 @@ def _certify_each(
     statuses: list[int] = []
     for spec in specs:
         try:
-            with shown_progress(spec) as progress, observation.certification(spec) as span:
+            with shown_progress(spec) as progress, observation.part("certification", spec) as span:
                 certificate = certify_adapter(spec, options, progress, span)
                 if arguments.coverage:
                     certificate = with_coverage(certificate, spec, options, progress)
@@ -313,16 +329,21 @@ def _compare_with(baseline: list[Certificate], certificates: list[Certificate], 
 
 
 def _survey(arguments: argparse.Namespace) -> int:
-    with shown_progress(arguments.adapter) as progress:
-        result = survey(arguments.adapter, _options(arguments, None), progress)
+    options, spec = _options(arguments, None), arguments.adapter
+    with _observed("harness survey", arguments) as observation:
+        with shown_progress(spec) as progress, observation.part("survey", spec) as span:
+            result = survey(spec, options, progress, span)
+            observation.surveyed(span, result)
+        _tell_survey(result)
+    return observation.status
+
+
+def _tell_survey(result: Survey) -> None:
     print(f"{result.store}: the strongest contract that was not refuted\n\n    {result.contract()}\n")
     for row in result.rows:
-        verdict = row.promise or "nothing"
-        more = "more was refuted" if row.promise else "refuted"
-        why = f"; {more} by {row.refuted_by}" if row.refuted_by else ""
-        print(f"  {row.model:14} {'unknown: ' + row.unknown if row.unknown else verdict + why}")
-    print(f"\n  not tried: {', '.join(result.untested)}")
-    return 0
+        print(f"  {row.model:14} {row.describe()}")
+    for left_out in (*result.untested, *result.not_exercised):
+        print(f"  not tried: {left_out}")
 
 
 def _endure(arguments: argparse.Namespace) -> int:
@@ -336,11 +357,15 @@ def _endure(arguments: argparse.Namespace) -> int:
         callers=arguments.callers,
     )
     require_writable(arguments.reports)
-    certificate = endure(arguments.adapter, options)
-    written = write_endured(certificate, arguments.reports)
-    print_certificate(certificate, sys.stdout)
-    print(f"written: {', '.join(map(str, written))}")
-    return _STATUS[certificate.verdict]
+    with _observed("harness endure", arguments) as observation:
+        with observation.part("endurance", arguments.adapter) as span:
+            certificate = endure(arguments.adapter, options, span)
+            observation.issued(span, certificate)
+        observation.status = _STATUS[certificate.verdict]
+        written = write_endured(certificate, arguments.reports)
+        print_certificate(certificate, sys.stdout)
+        print(f"written: {', '.join(map(str, written))}")
+    return observation.status
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -369,12 +394,15 @@ def _pace(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         require_file(arguments.json)
     options = PaceOptions(seed=arguments.seed, directory=arguments.directory or arguments.reports)
-    with shown_progress(arguments.adapter) as progress:
-        comparison = pace(arguments.old, arguments.new, arguments.adapter, options, progress)
-    written = write_pace(comparison, arguments.reports, arguments.json)
-    print_pace(comparison, sys.stdout)
-    print(f"written: {', '.join(map(str, written))}")
-    return _STATUS[comparison.verdict]
+    with _observed("harness pace", arguments) as observation:
+        with shown_progress(arguments.adapter) as progress, observation.part("comparison", arguments.adapter) as span:
+            comparison = pace(arguments.old, arguments.new, arguments.adapter, options, progress, span)
+            observation.compared(span, comparison)
+        observation.status = _STATUS[comparison.verdict]
+        written = write_pace(comparison, arguments.reports, arguments.json)
+        print_pace(comparison, sys.stdout)
+        print(f"written: {', '.join(map(str, written))}")
+    return observation.status
 
 
 def _free_directory(finding: str) -> Path:

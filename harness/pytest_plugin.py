@@ -6,6 +6,9 @@ the controller made, so that it is still issued once.
 
 UNKNOWN fails an item: what was not tried did not pass. A scenario that has nothing to do with the
 contract of the store (it tries claims that are not made) is skipped.
+
+With `--certify-otlp` spans are sent by whoever issues a certificate, as soon as it is issued; with `--certify-metrics`
+counts are written in the end, by the process that pytest was started as.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, UsageError
 from harness.core.evidence import Certificate, Evidence, Finding, certificate_from_json
 from harness.core.verdict import Verdict, merge
 from harness.report.console import story_text
@@ -43,9 +46,10 @@ class Certifications:
     beside each makes the others wait for the one that is at work.
     """
 
-    def __init__(self, directory: Path, options: Options) -> None:
+    def __init__(self, directory: Path, options: Options, otlp: str | None = None) -> None:
         self.directory = directory
         self._options = options
+        self._otlp = otlp
         self._known: dict[str, Certificate | str] = {}
 
     def get(self, adapter: str, number: int) -> Certificate:
@@ -70,11 +74,28 @@ class Certifications:
         outcome = json.loads(path.read_text())
         return outcome if isinstance(outcome, str) else certificate_from_json(outcome, adapter)
 
+    def issued(self) -> list[Certificate]:
+        """All that there are by now, by whichever process, in the order of the command line."""
+        paths = sorted(self.directory.glob("*.json"), key=lambda path: int(path.stem))
+        found = [(path, json.loads(path.read_text())) for path in paths]
+        return [certificate_from_json(item, str(path)) for path, item in found if not isinstance(item, str)]
+
     def _issue(self, adapter: str) -> dict[str, Any] | str:
         try:
-            return certify_adapter(adapter, self._options).to_json()
+            return self._certified(adapter).to_json()
         except HarnessError as error:
             return str(error)
+
+    def _certified(self, adapter: str) -> Certificate:
+        if self._otlp is None:
+            return certify_adapter(adapter, self._options)
+        from harness.run.observing import observed
+
+        with observed("pytest --certify", self._otlp, None) as observation:
+            with observation.part("certification", adapter) as span:
+                certificate = certify_adapter(adapter, self._options, span=span)
+                observation.issued(span, certificate)
+            return certificate
 
 
 class CertifyItem(pytest.Item):
@@ -175,8 +196,37 @@ def pytest_configure(config: pytest.Config) -> None:
     directory = Path(given) if given else Path(tempfile.mkdtemp())
     if not given:
         config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
-    options = Options(profile=config.getoption("certify_profile"))
-    config.stash[_CERTIFICATIONS] = Certifications(directory, options)
+    options, otlp = Options(profile=config.getoption("certify_profile")), config.getoption("certify_otlp")
+    _require_observable(otlp, _metrics(config))
+    config.stash[_CERTIFICATIONS] = Certifications(directory, options, otlp)
+
+
+def _metrics(config: pytest.Config) -> Path | None:
+    """The file of counts, where this process is to write it."""
+    given = config.getoption("certify_metrics")
+    return None if given is None or hasattr(config, "workerinput") else config.invocation_params.dir / given
+
+
+def _require_observable(otlp: str | None, metrics: Path | None) -> None:
+    if otlp is None and metrics is None:
+        return
+    from harness.run.observing import listening
+
+    try:
+        listening(otlp, metrics, "--certify-")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the counts of all certificates, whoever issued them."""
+    metrics = _metrics(session.config)
+    if metrics is None:
+        return
+    from harness.run.observing import Observation, write
+
+    issued = session.config.stash[_CERTIFICATIONS].issued()
+    write(Observation(certificates=issued, status=int(exitstatus)), metrics)
 
 
 @pytest.hookimpl(optionalhook=True)

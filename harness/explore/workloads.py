@@ -75,8 +75,9 @@ class _Values:
         return self._count
 
 
-def workloads(adapter: Any, *, seed: int, extent: Extent) -> Workloads:
-    """The workloads for an adapter class. The same seed gives the same ones."""
+def workloads(adapter: Any, *, seed: int, extent: Extent, shared: bool = False) -> Workloads:
+    """The workloads for an adapter class. The same seed gives the same ones. With `shared` there are those of several
+    clients also where the contract does not let them."""
     supported = supported_operations(adapter)
     shapes = _shapes(adapter.model, supported, seed)
     steps = (*shapes, *_maintenance(supported))
@@ -86,8 +87,8 @@ def workloads(adapter: Any, *, seed: int, extent: Extent) -> Workloads:
     )
     large = _large(adapter.model, seed) if extent.large else ()
     idle = frozenset(workload.name for workload in short if not _changes(adapter.model, workload))
-    shared = adapter.contract.writers != "one"
-    several = (pairs(adapter, seed, extent.pairs), crowds(adapter, seed, extent.crowds)) if shared else ((), ())
+    let = shared or adapter.contract.writers != "one"
+    several = (pairs(adapter, seed, extent.pairs), crowds(adapter, seed, extent.crowds)) if let else ((), ())
     return Workloads(short, long, large, length, len(steps), idle, *several)
 
 

@@ -52,12 +52,37 @@ class NoSpan:
 NO_SPAN = NoSpan()
 
 
+class Apart:
+    """A span in which no other process takes part: what is done in one that is measured, seen from outside."""
+
+    traceparent = ""
+
+    def __init__(self, seen: Span) -> None:
+        self._seen = seen
+
+    def child(self, name: str, attributes: Attributes = _NONE) -> Span:
+        return Apart(self._seen.child(name, attributes))
+
+    def event(self, name: str, attributes: Attributes = _NONE) -> None:
+        self._seen.event(name, attributes)
+
+    def end(self, attributes: Attributes = _NONE, *, error: str = "") -> None:
+        self._seen.end(attributes, error=error)
+
+
 class Steps:
-    """Parts of a piece of work that come one after another: `current` is the last that was begun, or the whole."""
+    """Parts of a piece of work that come one after another: `current` is the last that was begun, or the whole. A
+    context manager, at whose end the last step ends."""
 
     def __init__(self, whole: Span = NO_SPAN) -> None:
         self.whole = whole
         self.current = whole
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.end()
 
     def begin(self, name: str) -> None:
         """The next step; the one before ends."""

@@ -136,7 +136,8 @@ class Run:
     def _workloads(self) -> Workloads:
         """Raises `UsageError` if the user's own model gives none, or what no other process could be sent."""
         try:
-            made = workloads(self.adapter, seed=self.options.seed, extent=self.options.budget.extent)
+            extent, shared = self.options.budget.extent, self.options.survey
+            made = workloads(self.adapter, seed=self.options.seed, extent=extent, shared=shared)
             pickle.dumps(made)
         except UsageError:
             raise

@@ -14,6 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from harness.measure.lanes import can_be_shared
 from harness.measure.latencies import require_library
 from harness.measure.operations import Stream
 from harness.measure.windows import Held, Window, coalesced
+from harness.observe.spans import NO_SPAN, Apart, Span
 from harness.run import containment
 from harness.run.directories import remove_tree, sweep
 from harness.run.endured import Result, certificate
@@ -75,8 +77,9 @@ class EndureOptions:
         return min(max(self.duration_s / _WINDOWS, SHORTEST_WINDOW_S, dense_s), max(LONGEST_WINDOW_S, dense_s))
 
 
-def endure(spec: str, options: EndureOptions) -> Certificate:
-    """Run, or go on with a run, to its end. Raises `UsageError` if the adapter or the options can't run."""
+def endure(spec: str, options: EndureOptions, span: Span = NO_SPAN) -> Certificate:
+    """Run, or go on with a run, to its end; what is done are parts of `span`. Raises `UsageError` if the adapter or the
+    options can't run."""
     require_library()
     spec = resolved_spec(spec)
     adapter = load_adapter(spec)
@@ -89,7 +92,7 @@ def endure(spec: str, options: EndureOptions) -> Certificate:
         containment.kill_family(str(root))
         place = Place(root)
         _begin(place, spec, options)
-        result = _run(place, spec, options)
+        result = _run(place, spec, options, span)
         issued = certificate(adapter, spec, options, result)
         if not result.keep:
             remove_tree(root)
@@ -179,7 +182,7 @@ def _fingerprint(spec: str, options: EndureOptions) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _run(place: Place, spec: str, options: EndureOptions) -> Result:
+def _run(place: Place, spec: str, options: EndureOptions, span: Span) -> Result:
     job = EndureJob(
         schedule=options.schedule,
         root=str(place.root),
@@ -189,12 +192,12 @@ def _run(place: Place, spec: str, options: EndureOptions) -> Result:
         closed_loop=options.closed_loop,
         callers=options.callers,
     )
-    outcome = _done(place, spec, options, job)
+    outcome = _done(place, spec, options, job, span)
     confirmed = True
     if _harmed(outcome):
         if isinstance(outcome, Endured) and not outcome.operations:
             raise UsageError(f"the adapter can't run: {outcome.wrong}.")
-        confirmed = _harmed(_done(place, spec, options, _looking(job)))
+        confirmed = _harmed(_done(place, spec, options, _looking(job), span))
     with Journal(place.journal, job.fingerprint) as journal:
         entries = journal.load()
     names = sorted(name for name in entries if name.startswith("window/"))
@@ -213,12 +216,18 @@ def _looking(job: EndureJob) -> EndureJob:
     return dataclasses.replace(job, only_look=True)
 
 
-def _done(place: Place, spec: str, options: EndureOptions, job: EndureJob) -> Endured | Interrupted:
-    """Do one job in a fresh interpreter."""
+def _apart(whole: Span, name: str, job: EndureJob) -> Span:
+    return Apart(whole.child(name))
+
+
+def _done(place: Place, spec: str, options: EndureOptions, job: EndureJob, span: Span) -> Endured | Interrupted:
+    """Do one job in a fresh interpreter. The store, which is measured, gets to know nothing of `span`."""
     task = "harness.run.enduring_child:endure" if job.callers == 1 else "harness.run.enduring_callers:endure"
     setup = Setup(task, adapter=spec, directory=str(place.store))
     between_s = options.duration_s + _STEPPING_S
-    with Pool(setup, 1, options.time_limit_s, between_limit_s=between_s) as pool:
+    name = "looking at the store again" if job.only_look else "keeping it under load"
+    begin = partial(_apart, span, name)
+    with Pool(setup, 1, options.time_limit_s, between_limit_s=between_s, begin=begin) as pool:
         outcome: Any = next(found for _, _, found in pool.run([job]))
     if isinstance(outcome, Done):
         endured: Endured = outcome.result

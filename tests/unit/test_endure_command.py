@@ -66,7 +66,7 @@ def test_the_verdict_decides_the_status(
     made = dataclasses.replace(made, claims=(dataclasses.replace(made.claims[0], verdict=verdict),))
     asked: list[EndureOptions] = []
 
-    def endured(spec: str, options: EndureOptions) -> Certificate:
+    def endured(spec: str, options: EndureOptions, span: object) -> Certificate:
         asked.append(options)
         return made
 
@@ -87,7 +87,7 @@ def test_an_interrupted_run_says_how_to_go_on(
 ) -> None:
     """Status 130, as for `certify`."""
 
-    def interrupted(spec: str, options: EndureOptions) -> Certificate:
+    def interrupted(spec: str, options: EndureOptions, span: object) -> Certificate:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(harness.cli, "endure", interrupted)

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -170,6 +171,21 @@ def test_every_room_has_its_place_among_the_layers() -> None:
 
     assert rooms - placed == set()
     assert {path.stem for path in (ROOT / "harness").glob("*.py")} - placed <= {"__init__", "__main__"}
+
+
+def test_the_picture_of_the_architecture_draws_the_layers() -> None:
+    """Row by row those of .importlinter; and it is XML, without which a browser shows nothing of it."""
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    layers = contracts["importlinter:contract:layers"]["layers"].strip().splitlines()
+    namespace = "{http://www.w3.org/2000/svg}"
+    drawn: dict[float, set[str]] = {}
+    for text in ElementTree.parse(ROOT / "docs/images/architecture.svg").iter(f"{namespace}text"):
+        x, y = float(text.get("x", 0)), float(text.get("y", 0))
+        if text.get("class") == "name" and y > 150 and x < 700:  # below the flow, left of what stands outside
+            drawn.setdefault(y, set()).add(text.text or "")
+
+    assert [drawn[y] for y in sorted(drawn)] == [set(re.findall(r"(\w+)\)?(?: |$)", layer)) for layer in layers]
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

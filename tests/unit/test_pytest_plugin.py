@@ -30,7 +30,7 @@ class Options:
         self.profile = profile
 
 
-def certify_adapter(adapter, options):
+def certify_adapter(adapter, options, progress=None, span=None):
     from stores import certificate
     with open(HERE / "issued.txt", "a") as notes:
         notes.write(f"{adapter} {options.profile}\\n")

@@ -28,6 +28,7 @@ SURVEYED: dict[str, tuple[str, ...]] = {
     "io_error": ("fails_cleanly",),
     "corruption": ("repaired", "detected"),
     "rollback": ("detected",),
+    "writers": ("processes", "threads"),
 }
 
 
@@ -54,6 +55,25 @@ class Series:
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(note for tried in self.tried for note in tried.notes))
+
+    def concluded(self) -> tuple[Verdict, list[str]]:
+        """What it says about the promise, and why it is not PASS."""
+        broken = {found.key for found in self.found}
+        if broken:
+            return Verdict.FAIL, [f"broken in {len(broken)} {'way' if len(broken) == 1 else 'ways'}"]
+        if not self.tried:
+            return Verdict.UNKNOWN, ["out of time before any of these faults was tried"]
+        reasons = list(dict.fromkeys(reason for item in self.tried for reason in item.unknown))
+        if not any(item.fired for item in self.tried):
+            reasons.append(f"no fault fired: {self.silence or 'there was nothing that it could have struck'}")
+        elif max(item.operations for item in self.tried) < self.scenario.minimum_operations:
+            reasons.append(f"no workload carried out {self.scenario.minimum_operations} operations")
+        return (Verdict.UNKNOWN, reasons) if reasons else (Verdict.PASS, [])
+
+    @property
+    def silence(self) -> str:
+        """Why the first workload with nothing to strike had nothing, or nothing."""
+        return next(filter(None, (item.refused or item.idle_because for item in self.tried)), "")
 
 
 class LiveFaults:
@@ -116,25 +136,31 @@ class LiveFaults:
                 if lacking:
                     self.not_exercised.append(f"{scenario.name}: {lacking}")
                     continue
-                tries = ENGINES[scenario.engine].promises
-                for promise in self.promises[claim]:
-                    if not tries or promise in tries:
-                        yield scenario, claim, promise
+                for promise in self._promises(scenario, claim):
+                    yield scenario, claim, promise
+
+    def _promises(self, scenario: Scenario, claim: str) -> tuple[str, ...]:
+        """Those of a claim that a scenario tries. An engine that can't try every one does the same for each that it
+        can, so a survey has it try the weakest: what breaks that breaks the stronger ones too."""
+        able = ENGINES[scenario.engine].promises
+        found = tuple(promise for promise in self.promises[claim] if not able or promise in able)
+        return found[-1:] if able else found
 
     def _leave_out_what_struck_nothing(self, tested: Collection[str]) -> None:
-        """A mechanism with nothing to strike in this store says nothing about a claim that others have tested."""
-        struck = {*tested, *(series.claim for series in self.series if series.struck)}
+        """A mechanism with nothing to strike in this store says nothing about a promise that others have tested."""
+        struck = {(series.claim, series.promise) for series in self.series if series.struck}
         for series in list(self.series):
             essential = ENGINES[series.scenario.engine].essential
-            if series.tried and not series.struck and not essential and series.claim in struck:
+            others = series.claim in tested or (series.claim, series.promise) in struck
+            if series.tried and not series.struck and not essential and others:
                 self.series.remove(series)
-                why = next((item.refused or item.idle_because for item in series.tried), "")
-                self.not_exercised.append(f"{series.scenario.name}: {why or 'there was nothing for it to strike'}")
+                why = series.silence or "there was nothing for it to strike"
+                self.not_exercised.append(f"{series.scenario.name}: {why}")
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is worth saying where two mechanisms disagree, or beside evidence that has other reasons to be open."""
-        notes = [note for series in self.series if _verdict(series)[0] is Verdict.UNKNOWN for note in series.notes]
+        notes = [note for series in self.series if series.concluded()[0] is Verdict.UNKNOWN for note in series.notes]
         broken = {series.scenario.engine: any(series.found) for series in self.series}
         if broken.get("full-disk") == broken.get("fake-disk") or not {"full-disk", "fake-disk"} <= broken.keys():
             return tuple(notes)
@@ -194,7 +220,7 @@ class LiveFaults:
 
     def _row(self, series: Series) -> Evidence:
         tried = series.tried
-        verdict, reasons = _verdict(series)
+        verdict, reasons = series.concluded()
         notes = series.notes if verdict is not Verdict.UNKNOWN else ()
         trials = sum(item.trials for item in tried)
         return Evidence(
@@ -278,22 +304,6 @@ def _by_mount(series: list[Series]) -> list[list[Series]]:
     return [
         [item for item in series if ENGINES[item.scenario.engine].mount_bytes == size] for size in sorted(sizes)
     ]
-
-
-def _verdict(series: Series) -> tuple[Verdict, list[str]]:
-    tried = series.tried
-    broken = {found.key for found in series.found}
-    if broken:
-        return Verdict.FAIL, [f"broken in {len(broken)} {'way' if len(broken) == 1 else 'ways'}"]
-    if not tried:
-        return Verdict.UNKNOWN, ["out of time before any of these faults was tried"]
-    reasons = list(dict.fromkeys(reason for item in tried for reason in item.unknown))
-    if not any(item.fired for item in tried):
-        refused = next((item.refused or item.idle_because for item in tried if item.refused or item.idle_because), "")
-        reasons.append(f"no fault fired: {refused or 'there was nothing that it could have struck'}")
-    elif max(item.operations for item in tried) < series.scenario.minimum_operations:
-        reasons.append(f"no workload carried out {series.scenario.minimum_operations} operations")
-    return (Verdict.UNKNOWN, reasons) if reasons else (Verdict.PASS, [])
 
 
 def _bounds(tried: list[Tried]) -> dict[str, Any]:

@@ -185,6 +185,7 @@ ENGINES: dict[str, EngineKind] = {
         ordered=True,
         cost=240,
         forks=True,
+        essential=True,
         compound=True,
         promises=("processes",),
     ),

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from harness.core.errors import UsageError
 from harness.measure.comparison import Comparison, Metric, Side
 from harness.measure.stages import Course, run_stages
-from harness.run.campaign import Progress
+from harness.observe.spans import NO_SPAN, Span, Steps
+from harness.run.campaign import Progress, Stepped
 from harness.run.directories import run_directory
 from harness.run.environment import environment, file_system_of
 from harness.run.loading import resolved_spec
@@ -18,18 +19,22 @@ from harness.run.pace.session import version
 from harness.run.pace.values import PaceOptions
 
 
-def pace(old: str, new: str, spec: str, options: PaceOptions, progress: Progress) -> Comparison:
-    """Compare two versions of the store that `spec` drives. Raises `UsageError` if there is nothing to compare."""
+def pace(
+    old: str, new: str, spec: str, options: PaceOptions, progress: Progress, span: Span = NO_SPAN
+) -> Comparison:
+    """Compare two versions of the store that `spec` drives; the stages are parts of `span`. Raises `UsageError` if
+    there is nothing to compare."""
     place, colon, name = spec.rpartition(":")
     if not colon or not place or not name.isidentifier():
         raise UsageError(f"{spec!r} does not name an adapter: write package.module:Class or path/to/file.py:Class.")
     versions = version(old), version(new)
     require_writable(options.directory)
     start = time.monotonic()
-    with run_directory(options.directory) as run:
+    with run_directory(options.directory) as run, Steps(span) as steps:
         directory = run / "stores"
         directory.mkdir()
-        pairing = Pairing(resolved_spec(spec), *versions, directory, options, progress=progress)
+        pairing = Pairing(resolved_spec(spec), *versions, directory, options, progress=Stepped(progress, steps))
+        steps.begin("rehearsal")
         loaded = pairing.rehearse()
         course = run_stages(pairing.draw, pairing.work.metrics, options.stages)
         kind = file_system_of(directory.resolve())

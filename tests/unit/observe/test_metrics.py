@@ -11,8 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.core.evidence import Certificate
+from harness.observe.families import certified, compared, ended, surveyed
 from harness.observe.metrics import write_metrics
 from tests.golden.sample import failing, passing, unknown
+from tests.unit.measure import comparisons
 
 Samples = dict[tuple[str, ...], float]
 
@@ -27,7 +29,7 @@ def scraped(file: Path) -> dict[str, Samples]:
 
 
 def written(certificates: Sequence[Certificate], folder: Path, status: int = 0) -> dict[str, Samples]:
-    write_metrics(certificates, status, folder / "harness.prom")
+    write_metrics((*certified(certificates), ended(status)), folder / "harness.prom")
     return scraped(folder / "harness.prom")
 
 
@@ -88,14 +90,42 @@ def test_without_a_certificate_the_status_is_told(tmp_path: Path) -> None:
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is half written has another name, and is gone after an error."""
     target = tmp_path / "harness.prom"
-    write_metrics([], 0, target)
+    write_metrics([ended(0)], target)
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("prometheus_client.exposition.os.rename", full)
     with pytest.raises(OSError, match="space"):
-        write_metrics([], 1, target)
+        write_metrics([ended(1)], target)
 
     assert scraped(target) == {"harness_exit_status": {(): 0}}
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_of_a_survey_the_strongest_promises_are_told(tmp_path: Path) -> None:
+    """One row for each claim and model; counts as of a certificate."""
+    kept = [("power_loss", "strict", "prefix"), ("power_loss", "ext4", "unknown"), ("writers", "", "one")]
+    write_metrics(surveyed("one", kept, failing().evidence), tmp_path / "m.prom")
+    found = scraped(tmp_path / "m.prom")
+    assert found["harness_promise_kept"] == {
+        ("power_loss", "strict", "prefix", "one"): 1,
+        ("power_loss", "ext4", "unknown", "one"): 1,
+        ("writers", "", "one", "one"): 1,
+    }
+    assert sum(found["harness_states_judged_total"].values()) == sum(row.states_judged for row in failing().evidence)
+
+
+def test_of_a_comparison_ratios_are_told_where_there_are_any(tmp_path: Path) -> None:
+    """Where the old version differs from itself there is none."""
+    for unlike, bounds in ((0.0, {"estimate", "lower", "upper"}), (0.5, set[str]())):
+        course = comparisons.job(1, {"Put": 0.2}, comparisons.steady(0.01), unlike=unlike)
+        given = comparisons.compared(course)
+        write_metrics(compared(given), tmp_path / "m.prom")
+        found = scraped(tmp_path / "m.prom")
+        ratios = found.get("harness_pace_time_ratio", {})
+        assert {bound for bound, *_ in ratios} == bounds
+        estimates = [ratio for (bound, *_), ratio in ratios.items() if bound == "estimate"]
+        assert all(ratio == pytest.approx(1.2, rel=0.05) for ratio in estimates)
+        assert found["harness_verdict"]["mystore", given.verdict.value] == 1
+        assert found["harness_compared_timestamp_seconds"] == {("mystore",): 1767323045}

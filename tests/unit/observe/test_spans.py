@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.observe.spans import NO_SPAN, Steps, variables
+from harness.observe.spans import NO_SPAN, Apart, Steps, variables
 from tests.unit.observe.noted import Noted
 
 
@@ -38,3 +38,23 @@ def test_a_span_is_carried_by_one_variable() -> None:
     """The one that OpenTelemetry reads."""
     span = Noted()
     assert variables(span) == {"TRACEPARENT": span.traceparent}
+
+
+def test_a_measured_process_takes_part_in_no_span() -> None:
+    """What is told of it is told all the same, also of its parts."""
+    run = Noted()
+    apart = Apart(run)
+    part = apart.child("part", {"a": 1})
+    part.event("seen")
+    part.end({"b": 2}, error="wrong")
+
+    assert variables(apart) == variables(part) == {}
+    [seen] = run.parts
+    assert (seen.name, seen.attributes, seen.events, seen.ends) == ("part", {"a": 1, "b": 2}, ["seen"], ["wrong"])
+
+
+def test_the_last_step_ends_with_its_block() -> None:
+    run = Noted()
+    with Steps(run) as steps:
+        steps.begin("a")
+    assert run.parts[0].ends == [""] and run.ends == []

@@ -180,7 +180,7 @@ def doing(monkeypatch: pytest.MonkeyPatch) -> list[EndureJob]:
     """Runs whose jobs are not done, but answered: each finds nothing."""
     jobs: list[EndureJob] = []
 
-    def answered(place: Any, spec: str, options: EndureOptions, job: EndureJob) -> Endured:
+    def answered(place: Any, spec: str, options: EndureOptions, job: EndureJob, span: Any) -> Endured:
         jobs.append(job)
         return Endured(9, 0, looks=1, wrong="" if spec != LIMITED else "bad", kind="torn_operation")
 

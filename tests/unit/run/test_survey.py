@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from harness import Contract
+from harness import Contract, Put
 from harness.core.persistence import EXT4, PROCESS_CRASH, STRICT
+from harness.core.scenario import Scenario
+from harness.core.workload import Workload
+from harness.judge.classify import Violation
+from harness.run import certify
 from harness.run.campaign import Silent
 from harness.run.exploring import Plan
+from harness.run.live.campaign import Series
+from harness.run.live.values import LiveFound, Trial, Tried
 from harness.run.options import Options
-from harness.run.survey import Strongest, Survey, _row, survey
+from harness.run.survey import Strongest, Survey, _live_row, _row, survey
+from scenarios import damage, power_loss, process_crash, writers
 from tests.stores.conduct import LIMIT_S, small_runs, spec
 from tests.stores.tiny import TINY
 
@@ -20,7 +27,10 @@ ALL = ("acknowledged", "synced", "prefix")
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little work, on the scenarios that these tests are about."""
     small_runs(monkeypatch)
+    few = (*process_crash.SCENARIOS, *power_loss.SCENARIOS, *damage.SCENARIOS, *writers.SCENARIOS)
+    monkeypatch.setattr(certify, "selected", lambda names, schedules: few)
 
 
 def surveyed(adapter: str) -> Survey:
@@ -54,7 +64,7 @@ def test_a_contract_is_a_line_of_python() -> None:
         Strongest("process-crash", "process_crash", "acknowledged", ""),
         Strongest("strict", "power_loss", "prefix", "lost_acknowledged at x"),
         Strongest("ext4", "power_loss", "acknowledged", ""),
-        Strongest("btrfs", "power_loss", "acknowledged", "", "sqlite3"),
+        Strongest("btrfs", "power_loss", None, "", "sqlite3"),
     )
 
     live = (Strongest("corruption", "corruption", "detected", "x"), Strongest("rollback", "rollback", None, "y"))
@@ -63,7 +73,7 @@ def test_a_contract_is_a_line_of_python() -> None:
 
     assert line == (
         "Contract(process_crash='acknowledged', power_loss='acknowledged', power_loss_models=('ext4',), "
-        "corruption='detected', rollback=None, io_error=None)"
+        "corruption='detected', rollback=None, io_error=None, writers='one')"
     )
 
 
@@ -75,6 +85,7 @@ def test_who_keeps_a_stronger_promise_keeps_the_weaker() -> None:
     assert _row(Plan(EXT4, "power_loss", ALL), {}, "").refuted_by == ""
     nothing = _row(Plan(PROCESS_CRASH, "process_crash", ALL), dict.fromkeys(ALL, "x"), "")
     assert (nothing.promise, nothing.refuted_by) == (None, "x")
+    assert _row(Plan(EXT4, "power_loss", ALL), {}, "sqlite3").promise is None
 
 
 def test_a_path_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,3 +103,67 @@ def test_damage_is_surveyed_too() -> None:
     assert rows["corruption"].promise is None and rows["corruption"].refuted_by.startswith("silent_corruption")
     assert rows["rollback"].promise is None
     assert "corruption=None" in result.contract() and "corruption" not in result.untested
+
+
+# --- how many may write ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("store", "promise", "refuted"),
+    [
+        ("Unlocked", "one", "lost_update at "),
+        ("ForThreads", "threads", "lost_update at "),
+        ("ForProcesses", "processes", ""),
+    ],
+)
+def test_writers_are_surveyed(store: str, promise: str, refuted: str) -> None:
+    """None of them says so in its contract; the last has a lock for its threads and one for other processes."""
+    result = surveyed(spec(store, "shared.py"))
+
+    [row] = [row for row in result.rows if row.claim == "writers"]
+    assert (row.promise, row.unknown) == (promise, "")
+    assert row.refuted_by.startswith(refuted) and bool(row.refuted_by) == bool(refuted)
+    assert f"writers={promise!r}" in result.contract() and "writers" not in result.untested
+
+
+def test_a_store_that_lets_nobody_else_in_is_unknown_to_other_processes() -> None:
+    """No second process ever got to work: threads are all that is known."""
+    [row] = [row for row in surveyed(spec("Exclusive", "shared.py")).rows if row.claim == "writers"]
+    assert row.promise == "threads" and not row.refuted_by
+    assert row.unknown.startswith("writers-races: no fault fired: no client got to work while another stood still")
+    assert row.describe() == f"threads; whether it keeps more is unknown: {row.unknown}"
+
+
+WORK = Workload("work", (Put("a", "1"),))
+
+
+def series(promise: str, *, broken: str = "", fired: int = 1, unknown: str = "") -> Series:
+    """One scenario of the claim "writers" with what came of one job."""
+    scenario = Scenario(f"tries {promise}", "writers", "try", (), "pairs")
+    trial = Trial(fired, Violation(broken, "it is broken")) if broken else Trial(fired)
+    found = [LiveFound("any", "writers", WORK, None, trial, 0.0)] if broken else []
+    told = Tried("job", fired=fired, operations=3, found=found, unknown=[unknown] if unknown else [])
+    return Series(scenario, "writers", promise, [], [told])
+
+
+def test_only_what_was_tried_is_in_the_contract() -> None:
+    """Whatever stands in the way of the stronger promise is told beside the weaker."""
+    threads, processes = series("threads"), series("processes")
+    assert _live_row("writers", [threads, processes]).promise == "processes"
+    late = Series(processes.scenario, "writers", "processes", [])
+    for undecided in (series("processes", fired=0), series("processes", unknown="who can say"), late):
+        row = _live_row("writers", [threads, processes, undecided])
+        assert row.promise == "threads" and row.unknown.startswith("tries processes: ") and not row.refuted_by
+    assert "was possible" in _live_row("writers", [threads]).unknown
+    neither = _live_row("writers", [series("threads", fired=0), processes])
+    assert (neither.promise, neither.refuted_by) == ("one", "") and neither.unknown.startswith("tries threads: ")
+
+
+def test_what_breaks_the_weaker_promise_breaks_the_stronger() -> None:
+    """Where both are broken, what refuted the weaker is told; where the weaker is open, both are."""
+    broken = _live_row("writers", [series("threads", broken="a"), series("processes", broken="b")])
+    assert broken == Strongest("writers", "writers", "one", "a")
+    assert _live_row("writers", [series("threads", broken="a"), series("processes")]) == broken
+    half = _live_row("writers", [series("threads", unknown="who can say"), series("processes", broken="b")])
+    assert half == Strongest("writers", "writers", "one", "b", "tries threads: who can say")
+    assert half.describe() == "one; whether it keeps more is unknown: tries threads: who can say; more was refuted by b"

@@ -144,6 +144,32 @@ def test_only_promises_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert surveying.evidence()[0].verdict is Verdict.PASS
 
 
+def test_an_engine_that_can_try_only_some_promises_tries_the_weakest_in_a_survey(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would do the same for each. One that has nothing to strike for a promise that no other tried stays."""
+    scenario = dataclasses.replace(NUDGING, claim="corruption", minimum_operations=1)
+    other = dataclasses.replace(scenario, name="other", engine="other")
+    monkeypatch.setitem(ENGINES, NAME, kind_of_engine(promises=("repaired", "detected")))
+    monkeypatch.setitem(ENGINES, "other", kind_of_engine(promises=("repaired",), idle=tuple(range(10))))
+
+    def tried(options: Options) -> LiveFaults:
+        contract = Contract(corruption="repaired")
+        live = LiveFaults(Here(tmp_path, options), (scenario, other), contract, Silent())  # type: ignore[arg-type]
+        live.run(made(2))
+        return live
+
+    surveyed = tried(Options(survey=True))
+    assert [(series.scenario.name, series.promise) for series in surveyed.series] == [
+        ("nudging", "detected"),
+        ("other", "repaired"),
+    ]
+    assert [series.concluded()[0] for series in surveyed.series] == [Verdict.PASS, Verdict.UNKNOWN]
+    certified = tried(Options())
+    assert [(series.scenario.name, series.promise) for series in certified.series] == [("nudging", "repaired")]
+    assert certified.not_exercised == ["other: there was nothing for it to strike"]
+
+
 def test_what_is_thorough_is_left_out_where_there_is_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And told of as not exercised; the claim stays with the other scenarios. Who asks for it by name gets it."""
     monkeypatch.setitem(ENGINES, NAME, kind_of_engine())

@@ -20,6 +20,7 @@ from store_under_test.defective import (
     d45_locks_in_two_orders,
     n17_shared_handle_with_lock,
 )
+from tests.unit.run.live import writing
 from tests.unit.run.live.benches import bench
 
 PUTS = Workload("puts", (By(0, Put("a", "0")), By(1, Put("a", "1")), By(2, Put("b", "2")), By(2, Get("b"))))
@@ -27,26 +28,16 @@ REMOVES = Workload("removes", (By(0, Put("a", "0")), By(1, Put("b", "1")), By(2,
 
 
 def engine(adapter: Any, folder: Path, workload: Workload = PUTS) -> ThreadsEngine:
-    made = ThreadsEngine(bench(adapter, folder), workload, "writers", "threads")
-    assert made.rehearse() == ""
-    return made
+    return writing.engine(ThreadsEngine, adapter, folder, workload)
 
 
 def singles(engine: ThreadsEngine) -> list[Turns]:
     return [fault for fault in engine.faults() if len(fault.switches) == 1]
 
 
-def found(engine: ThreadsEngine) -> set[tuple[str, str]]:
+def found(made: ThreadsEngine) -> set[tuple[str, str]]:
     """Kinds and sources of the lines that are blamed, over all single switches."""
-    kinds = set()
-    for fault in singles(engine):
-        trial = engine.attempt(fault)
-        assert trial.fired == 1 and not trial.unknown
-        if trial.violation is not None:
-            assert trial.site is not None and trial.exhibit is not None
-            line = Path(trial.site.file).read_text().splitlines()[trial.site.line - 1]
-            kinds.add((trial.violation.kind, line.partition("#")[0].strip()))
-    return kinds
+    return writing.found(made, singles(made), writing.line_of)
 
 
 def test_a_change_that_another_thread_makes_meanwhile_is_lost(tmp_path: Path) -> None:

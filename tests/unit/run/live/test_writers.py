@@ -25,6 +25,7 @@ from store_under_test.defective import (
     n10_ordered_by_commit,
     n15_readers_without_lock,
 )
+from tests.unit.run.live import writing
 from tests.unit.run.live.benches import bench
 
 PUTS = Workload("puts", (By(0, Put("a", "0")), By(1, Put("a", "1")), By(2, Put("b", "2")), By(2, Get("b"))))
@@ -32,22 +33,12 @@ LONG = Workload("long", (By(1, Append("x" * 400)), By(2, Append("y"))))
 
 
 def engine(adapter: Any, folder: Path, workload: Workload = PUTS, kind: type[ProcessesEngine] = ProcessesEngine) -> Any:
-    made = kind(bench(adapter, folder), workload, "writers", adapter.contract.writers)
-    assert made.rehearse() == ""
-    return made
+    return writing.engine(kind, adapter, folder, workload)
 
 
-def found(engine: Any, faults: Iterable[Any]) -> set[tuple[str, str]]:
-    """Kinds and the source of the lines that are blamed; every trial fired."""
-    kinds = set()
-    for fault in faults:
-        trial = engine.attempt(fault)
-        assert trial.fired and not trial.unknown
-        if trial.violation is not None:
-            assert trial.site is not None and trial.exhibit is not None
-            line = Path(trial.site.file).read_text().splitlines()[trial.site.line - 1]
-            kinds.add((trial.violation.kind, line.partition("#")[0].strip()))
-    return kinds
+def found(made: ProcessesEngine, faults: Iterable[Any]) -> set[tuple[str, str]]:
+    """Kinds, and the source of the lines that are blamed."""
+    return writing.found(made, faults, writing.line_of)
 
 
 def at(engine: Any, *names: str, **how: Any) -> list[Pause]:

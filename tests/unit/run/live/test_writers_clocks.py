@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from harness import Get, Put
 from harness.core.workload import By, Workload
-from harness.explore.clients import pairs
 from harness.inject.writers import Jump, Pause
 from harness.run.live import timepiece, writers
 from harness.run.live.wallclock import MachineClock
@@ -21,17 +19,10 @@ from store_under_test.defective import d41_lock_expiry_by_wall_clock, n15_reader
 from store_under_test.metrics_store.adapter import MetricsStoreAdapter
 from tests.stores import skewed
 from tests.unit.run.live.benches import bench
+from tests.unit.run.live.writing import PUTS, SAVES, engine, found
 
 HOUR_S = 3600.0
-PUTS = Workload("puts", (By(0, Put("a", "0")), By(1, Put("b", "1")), By(2, Put("c", "2"))))
-[SAVES] = pairs(MetricsStoreAdapter, 0, 1)
 READ = Workload("read", (*PUTS.steps, By(2, Get("c"))))
-
-
-def engine(adapter: Any, folder: Path, workload: Workload = PUTS) -> WriterClocksEngine:
-    made = WriterClocksEngine(bench(adapter, folder), workload, "writers", adapter.contract.writers)
-    assert made.rehearse() == ""
-    return made
 
 
 def at(made: WriterClocksEngine, *names: str, seconds: float = HOUR_S, put_right: bool = False) -> list[Jump]:
@@ -46,35 +37,23 @@ def after_reading(made: WriterClocksEngine, **how: Any) -> list[Jump]:
     return [dataclasses.replace(read, pause=Pause(read.pause.call + 1, early=True))]
 
 
-def found(made: WriterClocksEngine, faults: Iterable[Jump]) -> set[tuple[str, str]]:
-    """Kinds and the functions that are blamed; every trial fired."""
-    kinds = set()
-    for fault in faults:
-        trial = made.attempt(fault)
-        assert trial.fired and not trial.unknown
-        if trial.violation is not None:
-            assert trial.site is not None
-            kinds.add((trial.violation.kind, trial.site.function))
-    return kinds
-
-
 def test_a_lock_that_expires_by_the_wall_clock_is_taken_from_its_holder(tmp_path: Path) -> None:
     """The line that compares is to blame; set back, the clock takes the lock from nobody."""
-    made = engine(d41_lock_expiry_by_wall_clock.Adapter, tmp_path, READ)
+    made = engine(WriterClocksEngine, d41_lock_expiry_by_wall_clock.Adapter, tmp_path, READ)
     assert found(made, at(made, "replace") * 2) == {("lost_update", "LeaseFile._is_alive")}
     assert found(made, at(made, "replace", seconds=-HOUR_S)) == set()
 
 
 def test_it_is_enough_that_the_others_saw_the_clock_wrong(tmp_path: Path) -> None:
-    made = engine(skewed.Locked, tmp_path)
+    made = engine(WriterClocksEngine, skewed.Locked, tmp_path)
     assert found(made, after_reading(made, put_right=True)) == {("lost_update", "Locked.stamp")}
 
 
 def test_a_lock_that_is_as_old_as_its_file_is_taken_too(tmp_path: Path) -> None:
     """The files of a machine are dated by its clock, before and after somebody sets it."""
-    made = engine(skewed.Aged, tmp_path)
+    made = engine(WriterClocksEngine, skewed.Aged, tmp_path)
     assert found(made, after_reading(made)) == {("lost_update", "Aged.is_expired")}
-    touched = engine(skewed.Touched, tmp_path / "touched")
+    touched = engine(WriterClocksEngine, skewed.Touched, tmp_path / "touched")
     assert found(touched, after_reading(touched)) == {("lost_update", "Touched.is_expired")}
 
 
@@ -82,21 +61,21 @@ def test_a_lock_that_is_as_old_as_its_file_is_taken_too(tmp_path: Path) -> None:
     "adapter", [skewed.Leased, skewed.Patient, skewed.Flocked, n15_readers_without_lock.Adapter, MetricsStoreAdapter]
 )
 def test_locks_by_other_clocks_keep_everything(adapter: Any, tmp_path: Path) -> None:
-    made = engine(adapter, tmp_path, SAVES if adapter is MetricsStoreAdapter else PUTS)
+    made = engine(WriterClocksEngine, adapter, tmp_path, SAVES if adapter is MetricsStoreAdapter else PUTS)
     faults = [*at(made, "write"), *at(made, "fsync", seconds=-HOUR_S, put_right=True)]
     assert faults and found(made, faults) == set()
 
 
 def test_what_goes_wrong_without_the_clock_as_well_is_not_its_doing(tmp_path: Path) -> None:
     """That is for those who only stop processes; nothing can be said about the clock then."""
-    made = engine(skewed.Racing, tmp_path)
+    made = engine(WriterClocksEngine, skewed.Racing, tmp_path)
     trial = made.attempt(after_reading(made)[0])
     assert (trial.fired, trial.violation, trial.idle) == (0, None, "the same happens while the clock goes right")
 
 
 def test_whoever_sleeps_by_the_wall_clock_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first notes the hour; an hour later, by a clock that was set back, the second sleeps until then."""
-    made = engine(skewed.Oversleeps, tmp_path)
+    made = engine(WriterClocksEngine, skewed.Oversleeps, tmp_path)
     monkeypatch.setattr(writers, "PATIENCE_S", 3.0)
     monkeypatch.setattr(writers, "HEAD_START_S", 0.5)
     last = len(made.alone.course)
@@ -106,7 +85,7 @@ def test_whoever_sleeps_by_the_wall_clock_hangs(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_story_tells_when_the_clock_was_set_and_who_asked_for_the_time(tmp_path: Path) -> None:
-    made = engine(d41_lock_expiry_by_wall_clock.Adapter, tmp_path, READ)
+    made = engine(WriterClocksEngine, d41_lock_expiry_by_wall_clock.Adapter, tmp_path, READ)
     [fault] = at(made, "replace")
     trial = made.attempt(fault)
     assert trial.exhibit is not None
@@ -121,7 +100,7 @@ def test_a_story_tells_when_the_clock_was_set_and_who_asked_for_the_time(tmp_pat
 
 
 def test_the_clock_goes_forward_at_every_call_and_does_something_else(tmp_path: Path) -> None:
-    made = engine(skewed.Patient, tmp_path)
+    made = engine(WriterClocksEngine, skewed.Patient, tmp_path)
     faults = list(made.faults())
     forward = [fault for fault in faults if (fault.seconds, fault.put_right) == (HOUR_S, False)]
     assert {fault.pause.call for fault in forward} == set(range(1, len(made.alone.course) + 1))
@@ -135,7 +114,7 @@ def test_the_clock_goes_forward_at_every_call_and_does_something_else(tmp_path: 
 
 
 def test_nobody_at_work_meanwhile_proves_nothing(tmp_path: Path) -> None:
-    made = engine(skewed.Patient, tmp_path)
+    made = engine(WriterClocksEngine, skewed.Patient, tmp_path)
     assert made.attempt(Jump(Pause(999), HOUR_S)).fired == 0
 
 

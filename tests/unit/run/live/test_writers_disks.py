@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,13 @@ import pytest
 
 from harness import Put
 from harness.core.workload import By, Workload
-from harness.explore.clients import pairs
 from harness.inject.writers import Pause, Shortage
 from harness.run.live import writers
 from harness.run.live.writers_disks import WriterDisksEngine
 from store_under_test.metrics_store.adapter import MetricsStoreAdapter
 from tests.stores import filled
 from tests.unit.run.live.benches import bench
-
-PUTS = Workload("puts", (By(0, Put("a", "0")), By(1, Put("b", "1")), By(2, Put("c", "2"))))
-[SAVES] = pairs(MetricsStoreAdapter, 0, 1)
-
-
-def engine(adapter: Any, folder: Path, workload: Workload = PUTS) -> WriterDisksEngine:
-    made = WriterDisksEngine(bench(adapter, folder), workload, "writers", adapter.contract.writers)
-    assert made.rehearse() == ""
-    return made
+from tests.unit.run.live.writing import PUTS, SAVES, engine, found
 
 
 def of(
@@ -38,21 +28,9 @@ def of(
     return [Shortage(Pause(n if there else begun, early=early), n, error, part) for n in numbers]
 
 
-def found(made: WriterDisksEngine, faults: Iterable[Shortage]) -> set[tuple[str, str]]:
-    """Kinds and the functions that are blamed; every trial fired."""
-    kinds = set()
-    for fault in faults:
-        trial = made.attempt(fault)
-        assert trial.fired and not trial.unknown
-        if trial.violation is not None:
-            assert trial.site is not None
-            kinds.add((trial.violation.kind, trial.site.function))
-    return kinds
-
-
 def test_whoever_puts_back_what_it_knew_overwrites_the_other(tmp_path: Path) -> None:
     """Where the write comes to its end is where the other's change is lost."""
-    made = engine(filled.Restoring, tmp_path)
+    made = engine(WriterDisksEngine, filled.Restoring, tmp_path)
     [fault] = of(made, "EIO", "write")
     assert found(made, [fault]) == {("lost_update", "Restoring.failed")}
     exhibit = made.attempt(fault).exhibit
@@ -64,7 +42,7 @@ def test_whoever_puts_back_what_it_knew_overwrites_the_other(tmp_path: Path) -> 
 def test_a_lock_that_is_kept_after_a_failure_makes_the_other_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = engine(filled.Clinging, tmp_path)
+    made = engine(WriterDisksEngine, filled.Clinging, tmp_path)
     monkeypatch.setattr(writers, "PATIENCE_S", 3.0)
     trial = made.attempt(of(made, "ENOSPC", "write")[0])
     assert trial.violation is not None and trial.violation.kind == "hang"
@@ -74,23 +52,23 @@ def test_a_lock_that_is_kept_after_a_failure_makes_the_other_wait(
 
 @pytest.mark.parametrize("adapter", [filled.LockFile, filled.Barred])
 def test_a_lock_file_that_is_left_behind_keeps_all_out(adapter: Any, tmp_path: Path) -> None:
-    made = engine(adapter, tmp_path)
+    made = engine(WriterDisksEngine, adapter, tmp_path)
     assert found(made, of(made, "ENOSPC", "write")) == {("not_writable", "Table.change")}
 
 
 def test_an_exception_may_be_the_answer_until_the_store_was_closed(tmp_path: Path) -> None:
-    made = engine(filled.ClearsUp, tmp_path)
+    made = engine(WriterDisksEngine, filled.ClearsUp, tmp_path)
     assert found(made, of(made, "ENOSPC", "write")) == set()
 
 
 def test_what_is_acknowledged_in_spite_of_a_failure_is_owed(tmp_path: Path) -> None:
-    made = engine(filled.Swallowing, tmp_path)
+    made = engine(WriterDisksEngine, filled.Swallowing, tmp_path)
     assert found(made, of(made, "ENOSPC", "write")) == {("swallowed_error", "Table.change")}
 
 
 @pytest.mark.parametrize("adapter", [filled.Table, MetricsStoreAdapter])
 def test_whoever_fails_cleanly_costs_nobody_anything(adapter: Any, tmp_path: Path) -> None:
-    made = engine(adapter, tmp_path, SAVES if adapter is MetricsStoreAdapter else PUTS)
+    made = engine(WriterDisksEngine, adapter, tmp_path, SAVES if adapter is MetricsStoreAdapter else PUTS)
     faults = [
         *of(made, "ENOSPC", "open", early=False, there=True),
         *of(made, "ENOSPC", "write", part=True, there=True),
@@ -100,14 +78,14 @@ def test_whoever_fails_cleanly_costs_nobody_anything(adapter: Any, tmp_path: Pat
 
 
 def test_what_is_struck_is_the_call_that_fails_and_that_before_which_it_stood(tmp_path: Path) -> None:
-    made = engine(filled.Table, tmp_path)
+    made = engine(WriterDisksEngine, filled.Table, tmp_path)
     trial = made.attempt(of(made, "ENOSPC", "write", part=True)[0])
     assert {(row.call, row.fault) for row in trial.struck} == {("open", "stop"), ("write", "ENOSPC")}
 
 
 def test_what_goes_wrong_without_a_failure_is_not_its_doing(tmp_path: Path) -> None:
     """Stopped between reading and writing, a store without a lock loses an update in any case."""
-    made = engine(filled.Racing, tmp_path)
+    made = engine(WriterDisksEngine, filled.Racing, tmp_path)
     number = of(made, "EIO", "replace")[0].call
     course = [getattr(item, "name", "") for item in made.alone.course]
     stop = course.index("write") + 1
@@ -118,13 +96,13 @@ def test_what_goes_wrong_without_a_failure_is_not_its_doing(tmp_path: Path) -> N
 
 
 def test_a_failure_that_never_comes_proves_nothing(tmp_path: Path) -> None:
-    made = engine(filled.Table, tmp_path)
+    made = engine(WriterDisksEngine, filled.Table, tmp_path)
     assert made.attempt(Shortage(Pause(999), 999, "EIO")).fired == 0
     assert made.attempt(Shortage(Pause(min(made.inside())), 999, "EIO")).fired == 0
 
 
 def test_every_call_that_can_fail_does_so_first_with_a_stop_at_its_operation_or_at_itself(tmp_path: Path) -> None:
-    made = engine(filled.Table, tmp_path)
+    made = engine(WriterDisksEngine, filled.Table, tmp_path)
     faults = list(made.faults())
     assert len(set(faults)) == len(faults)
     for error in ("ENOSPC", "EIO"):
