@@ -31,11 +31,13 @@ from harness.run.replaying import replay
 from tests.zoo import publishing
 from tests.zoo.detection import TIME_LIMIT_S, by_time
 from tests.zoo.planted import Check, Sought, checks
-from tests.zoo.quiet import LEAST, Subject, run_quiet, subjects
+from tests.zoo.quiet import Quiet, Subject, run_quiet, subjects
 from tests.zoo.searching import Case, cases, searches, told
-from tests.zoo.series import Repeated, Searched, Series, block, hushed, read_series, write_series
+from tests.zoo.series import Hushed, Repeated, Searched, Series, block, changing, hushed
 
 SEEDS, RUNS, TIMES = 50, 1_000, 20
+#: Runs over one store before the next has its turn: each mode as often.
+BLOCK = 8
 T = TypeVar("T")
 
 
@@ -46,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = (*(one.id for one in (*cases(), *checks())), *(one.name for one in subjects()))
     if unknown := [text for text in given.only or () if not any(text in name for name in names)]:
         parser.error(f"nothing has {unknown[0]!r} in its name: there are {', '.join(names)}")
-    series = read_series()
-    status: int = given.command(series, given)
+    status: int = given.command(given)
     return status
 
 
@@ -79,7 +80,7 @@ def _named(things: Iterable[T], only: Sequence[str] | None, name: Callable[[T], 
 # --- detection ----------------------------------------------------------------------------------
 
 
-def run_detection(series: Series, given: argparse.Namespace) -> int:
+def run_detection(given: argparse.Namespace) -> int:
     """Every chosen defect with every seed; 0 if all were caught."""
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     wrong = 0
@@ -88,8 +89,8 @@ def run_detection(series: Series, given: argparse.Namespace) -> int:
             shares = [seeds[number :: given.jobs] for number in range(given.jobs)]
             found = pool.map(partial(_searches, planted, profile=given.profile), shares)
             searched = _searched(planted, sorted(itertools.chain(*found), key=lambda one: one.seed), given.profile)
-            series.detection[planted.id] = searched
-            _publish(series)
+            with _publishing() as series:
+                series.detection[planted.id] = searched
             missed = [one.seed for one in searched.sought if not one.caught]
             elsewhere = {text for one in searched.sought for text in one.elsewhere}
             wrong += bool(missed)
@@ -112,38 +113,49 @@ def _searched(planted: Case | Check, sought: Sequence[Sought], profile: str) -> 
 # --- quiet --------------------------------------------------------------------------------------
 
 
-def run_quiet_runs(series: Series, given: argparse.Namespace) -> int:
+def run_quiet_runs(given: argparse.Namespace) -> int:
     """So many runs over the chosen stores; 0 if nothing was found, and each had its operations."""
     chosen = _named(subjects(), given.only, lambda one: one.name)
-    wrong = 0
+    runs: dict[str, list[Quiet]] = {subject.name: [] for subject in chosen}
+    rows: dict[str, Hushed] = {}
     with fresh_processes(given.jobs) as pool:
-        for number, subject in enumerate(chosen):
-            count = given.runs // len(chosen) + (number < given.runs % len(chosen))
-            seeds = range(given.first_seed, given.first_seed + count)
-            row = hushed(list(pool.map(partial(run_quiet, subject), seeds)), publishing.source_digest())
-            series.quiet[subject.name] = row
-            _publish(series)
-            wrong += bool(row.alarms or row.unknown or row.idle) or row.fewest < LEAST
-            _say(_quiet_line(subject, row.seconds, (row.runs, row.fewest), (row.alarms, row.unknown, row.idle)))
-    return 1 if wrong else 0
+        for number, subject, seeds in _blocks(chosen, given.runs, given.first_seed):
+            runs[subject.name] += pool.map(partial(run_quiet, subject), seeds)
+            row = rows[subject.name] = hushed(runs[subject.name], publishing.source_digest())
+            with _publishing() as series:
+                series.quiet[subject.name] = row
+            _say("\n    ".join((f"{number} runs; {_quiet_line(subject, row)}", *row.alarms, *row.unknown, *row.idle)))
+    return 1 if any(row.alarms or row.unknown for row in rows.values()) else 0
 
 
-def _quiet_line(subject: Subject, seconds: float, counts: tuple[int, int], said: tuple[tuple[str, ...], ...]) -> str:
-    runs, fewest = counts
-    head = f"{subject.name}: {runs} runs, {fewest} operations in the least, {seconds / max(1, runs):.2f} s each"
-    return "\n    ".join((head, *(text for texts in said for text in texts)))
+def _blocks(chosen: list[Subject], runs: int, first: int) -> Iterator[tuple[int, Subject, range]]:
+    """All stores in turn, some seeds each time: who stops the series has some of every store. With the number of runs
+    so far."""
+    done = 0
+    for seed in itertools.count(first, BLOCK):
+        for subject in chosen:
+            count = min(BLOCK, runs - done)
+            if count <= 0:
+                return
+            done += count
+            yield done, subject, range(seed, seed + count)
+
+
+def _quiet_line(subject: Subject, row: Hushed) -> str:
+    each = row.seconds / max(1, row.runs + len(row.idle))
+    return f"{subject.name}: {row.runs}, {row.fewest} operations in the least, {each:.2f} s each"
 
 
 # --- replays ------------------------------------------------------------------------------------
 
 
-def run_replays(series: Series, given: argparse.Namespace) -> int:
+def run_replays(given: argparse.Namespace) -> int:
     """One finding of each chosen defect, so many times; 0 if all were the same."""
     wrong = 0
     for name, repeated in _all_repeated(given):
         if repeated is not None:
-            series.replays[name] = repeated
-            _publish(series)
+            with _publishing() as series:
+                series.replays[name] = repeated
         wrong += repeated is None or bool(repeated.others)
         _say(f"{name}: {'nothing was found' if repeated is None else _replayed_line(repeated)}")
     return 1 if wrong else 0
@@ -221,9 +233,12 @@ def fresh_processes(jobs: int, *, each: int | None = None) -> Iterator[ProcessPo
         yield pool
 
 
-def _publish(series: Series) -> None:
-    write_series(series)
-    publishing.write_document(series=block(series))
+@contextmanager
+def _publishing() -> Iterator[Series]:
+    """The series on the disk, to be changed; then the page is written anew."""
+    with changing() as series:
+        yield series
+        publishing.write_document(series=block(series))
 
 
 def _say(text: Any) -> None:
