@@ -228,8 +228,8 @@ def _replays(rows: dict[str, Repeated]) -> Iterable[str]:
         return
     yield """### Findings, done again
 
-From the certificate, or the seed, alone; each time in a fresh interpreter. The same: kind and line, of a check the
-assertion and what it says.
+From the certificate, or the seed, alone; each time in a fresh interpreter. The same: kind and line; of a check the
+assertion, and what it says where that depends on the seed.
 """
     heads = ("defect", "the same", "finding", "seed")
     yield from markdown_table(heads, (_repeated_row(name, row) for name, row in rows.items()))
@@ -237,4 +237,4 @@ assertion and what it says.
 
 
 def _repeated_row(name: str, row: Repeated) -> list[str]:
-    return [name, f"{row.times - len(row.others)} of {row.times}", row.finding, str(row.seed)]
+    return [name, f"{row.times - len(row.others)} of {row.times}", f"`{row.finding}`", str(row.seed)]
