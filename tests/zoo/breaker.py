@@ -1,7 +1,9 @@
 """The circuit breaker as an object that several clients use at once: is there one order that explains every answer?
 
-Time is virtual, and passes by an operation of its own. Threads run freely, and give way at each look at the clock, as a
-seed says. The model is the prediction of the breaker's own tests.
+Time is virtual, and passes by an operation of its own, while nobody is in the breaker: a call looks at the clock before
+it takes the lock, and what it decides is right for the time that it has seen, which may have passed meanwhile. Threads
+run freely, and give way at each look at the clock, as a seed says. The model is the prediction of the breaker's own
+tests.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,7 +152,9 @@ class GivingWay(VirtualTime):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._random = random.Random(f"clock {seed}")
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._passing = False
 
     def monotonic(self) -> float:
         now = self.now
@@ -158,8 +163,27 @@ class GivingWay(VirtualTime):
         return now
 
     def tick(self) -> None:
-        with self._lock:
+        """A second passes, when all have left that stood still; nobody begins meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._passing)
+            self._passing = True
+            self._changed.wait_for(lambda: not self._inside)
             self.now += 1
+            self._passing = False
+            self._changed.notify_all()
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """No time passes until the block ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._passing)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
 
 
 def rules_for(seed: int) -> Settings:
@@ -233,13 +257,16 @@ class _Worker:
     def _sometimes(self) -> None:
         chance = self.source.random()
         if chance < 0.2:
-            self._do(Tick(), self.clock.tick)
+            self.done += 1
+            self.client.call(Tick(), self.clock.tick)
         elif chance < 0.4:
             self._do(Look(), lambda: shown(self.breaker))
 
     def _do(self, operation: Any, function: Callable[[], Any]) -> Any:
         self.done += 1
-        return self.client.call(operation, function)
+        with self.client.calling(operation) as answered, self.clock.standing_still():
+            answered.answer = function()
+        return answered.answer
 
 
 def _entered(attempt: Attempt) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from unittest.mock import patch
 
 from harness.core.history import History, Outcome
 from harness.core.verdict import Verdict
@@ -23,6 +24,7 @@ from harness.history.checking import check
 from harness.history.values import Budget
 from harness.inject.writers import Pause, Race, Turns
 from harness.run.directories import run_directory
+from harness.run.live import threads, writers
 from harness.run.live.bench import Bench, NoBoard
 from harness.run.live.concurrent import Judgement
 from harness.run.live.threads import ThreadsEngine
@@ -36,6 +38,8 @@ CLIENTS = 4
 #: Operations that are carried out and answered in each run, at least; and how many each client is given, more of them
 #: where one of the four is killed.
 LEAST, EACH, EACH_OF_THREE = 200, 54, 70
+#: Clients of a certification do five operations at most: these may take as much longer before they are called hung.
+PATIENCE_S = 240.0
 #: Places of a schedule at which another thread goes on.
 SWITCHES = 80
 #: One operation of so many only reads.
@@ -133,10 +137,10 @@ def _store_run(subject: Subject, seed: int) -> tuple[Mode, Trial, History | None
         bench = Bench(context.adapter, context.directory, context.materializer, NoBoard(), seed)
         workload = Workload(f"quiet-{seed}", tuple(_steps(context.adapter, seed, each)))
         engine = _ENGINES[mode](bench, workload, "writers", context.adapter.contract.writers)
-        refused = engine.rehearse()
-        if refused:
-            return mode, Trial(0, idle=refused), None
-        return mode, engine.attempt(_fault(engine, mode, seed)), engine.history
+        with patch.object(writers, "PATIENCE_S", PATIENCE_S), patch.object(threads, "PATIENCE_S", PATIENCE_S):
+            if refused := engine.rehearse():
+                return mode, Trial(0, idle=refused), None
+            return mode, engine.attempt(_fault(engine, mode, seed)), engine.history
 
 
 def _steps(adapter: Any, seed: int, each: int) -> Iterator[By]:

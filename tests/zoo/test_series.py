@@ -84,7 +84,7 @@ def test_a_check_says_the_same_for_the_same_seed(check: Check) -> None:
 # --- quiet --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("seed", "mode"), enumerate(MODES["processes"]))
+@pytest.mark.parametrize(("seed", "mode"), [*enumerate(MODES["processes"])])
 def test_each_mode_is_quiet_about_a_sound_store(seed: int, mode: Mode) -> None:
     """And at least two hundred operations were answered. The modes take turns by the seed."""
     run = quiet(defective("n15_readers_without_lock"), seed)
