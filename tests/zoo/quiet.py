@@ -17,12 +17,11 @@ from typing import Any
 from unittest.mock import patch
 
 from harness.core.history import History, Outcome
-from harness.core.verdict import Verdict
 from harness.core.workload import By, Workload
 from harness.explore.clients import LONG, SHORT, workload_source
 from harness.history.checking import check
-from harness.history.values import Budget
 from harness.inject.writers import Pause, Race, Turns
+from harness.judge.classify import Violation
 from harness.run.directories import run_directory
 from harness.run.live import threads, writers
 from harness.run.live.bench import Bench, NoBoard
@@ -167,19 +166,19 @@ def _fault(engine: Any, mode: Mode, seed: int) -> Any:
 
 
 def _remembering(kind: type[ProcessesEngine]) -> Callable[..., Any]:
-    """Such an engine, which keeps the `history` of its last trial, and has more patience with long ones."""
+    """Such an engine, which keeps the `history` of its last trial. Of one that is wrong it says what contradicts what:
+    which operation is to blame takes very long to find out among hundreds."""
 
     class Remembering(kind):  # type: ignore[misc, valid-type]
         history: History | None = None
 
         def judge(self, met: Met, made: History) -> Judgement:
             self.history = made
-            judgement: Judgement = super().judge(met, made)
-            if judgement.unknown:
-                model = self.bench.adapter.model
-                checked = check(made, model if is_built_in(model) else TolerantModel(model), Budget())
-                return Judgement() if checked.verdict is Verdict.PASS else judgement
-            return judgement
+            model = self.bench.adapter.model
+            checked = check(made, model if is_built_in(model) else TolerantModel(model))
+            if checked.contradiction is None:
+                return Judgement(unknown=checked.reason)
+            return Judgement(Violation(checked.kind, checked.contradiction.sentence))
 
     return Remembering
 

@@ -209,8 +209,9 @@ def _quiet(rows: dict[str, Hushed]) -> Iterable[str]:
     yield f"""### Sound stores, many times
 
 Four clients, and at least {LEAST} operations that were answered in each run; one with fewer, because the store told
-somebody that it was busy, does not count. What all were told, and the state at the end, is judged. {runs:,} runs,
-{alarms} false alarms: at most {most:.2%} of such runs, with 95 %.
+somebody that it was busy, does not count. What all were told, and the state at the end, is judged.
+
+{runs:,} runs, {alarms} false alarms: at most {most:.2%} of such runs, with 95 %.
 """
     heads = ("store", "runs", "operations", "fewest", "false alarms", "unknown", "do not count", "modes")
     yield from markdown_table(heads, (_hushed_row(name, row) for name, row in rows.items()))

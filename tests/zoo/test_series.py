@@ -101,7 +101,7 @@ def test_threads_that_share_a_log_are_quiet() -> None:
 @pytest.mark.parametrize(("module", "seed"), [("d43_read_before_lock", 0), ("d44_unlocked_shared_table", 0)])
 def test_a_store_that_loses_updates_is_not_quiet(module: str, seed: int) -> None:
     """Processes that race, and threads that take turns."""
-    assert "lost_update" in quiet(defective(module), seed).alarm
+    assert quiet(defective(module), seed).alarm.startswith(("lost_update: ", "not_linearizable: "))
 
 
 def test_a_sound_breaker_has_an_order_for_its_answers() -> None:
@@ -113,7 +113,7 @@ def test_a_sound_breaker_has_an_order_for_its_answers() -> None:
 @pytest.mark.parametrize("name", ["LostCount", "OneFailureMore", "OneTickLate"])
 def test_a_defective_breaker_has_none(name: str) -> None:
     """With one seed of several at least: not every run comes to the place."""
-    found = (breaker.judged(breaker.race(seed, CLIENTS, EACH, DEFECTS[name]), seed)[0] for seed in range(10))
+    found = (breaker.judged(breaker.race(seed, CLIENTS, 15, DEFECTS[name]), seed)[0] for seed in range(10))
 
     assert any(found)
 
