@@ -110,10 +110,10 @@ def test_a_sound_breaker_has_an_order_for_its_answers() -> None:
         assert breaker.judged(history, seed) == ("", "") and answered(history) >= LEAST
 
 
-@pytest.mark.parametrize("name", ["LostCount", "OneFailureMore", "OneTickLate"])
+@pytest.mark.parametrize("name", ["LostCount", "OneFailureMore"])
 def test_a_defective_breaker_has_none(name: str) -> None:
     """With one seed of several at least: not every run comes to the place."""
-    found = (breaker.judged(breaker.race(seed, CLIENTS, 15, DEFECTS[name]), seed)[0] for seed in range(10))
+    found = (breaker.judged(breaker.race(seed, CLIENTS, 8, DEFECTS[name]), seed)[0] for seed in range(20))
 
     assert any(found)
 
@@ -172,15 +172,15 @@ def test_the_command_runs_a_part_and_publishes_it(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(publishing, "DOCUMENT", tmp_path / "ZOO.md")
     asked = ["--jobs", "2", "--profile", "quick", "--only"]
 
-    assert run_series.main([*asked, "L29", "detection", "--seeds", "2"]) == 0
+    assert run_series.main([*asked, "D44", "detection", "--seeds", "2"]) == 0
     assert run_series.main([*asked, "circuit breaker", "quiet", "--runs", "2"]) == 0
-    assert run_series.main([*asked, "L29", "--only", "LostCount", "replays", "--times", "2"]) == 0
+    assert run_series.main([*asked, "D44", "--only", "broken JSON", "replays", "--times", "2"]) == 0
     found = read_series()
-    assert found.detection["L29"].caught == 2
+    assert found.detection["D44"].caught == 2
     assert found.quiet["circuit breaker"].runs == 2 and found.quiet["circuit breaker"].fewest >= LEAST
     assert [(name, row.times, row.others) for name, row in found.replays.items()] == [
-        ("L29", 2, ()),
-        ("breaker: LostCount", 2, ()),
+        ("D44", 2, ()),
+        ("log: broken JSON", 2, ()),
     ]
     assert block(found) in (tmp_path / "ZOO.md").read_text()
 
