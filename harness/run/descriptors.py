@@ -5,17 +5,24 @@ from __future__ import annotations
 import gc
 import os
 import select
+from collections.abc import Iterable
 from typing import Any
 
 
 def heard(descriptor: int, seconds: float) -> bool:
-    """Whether there is something to read, or the end, within so many seconds.
+    """Whether there is something to read, or the end, within so many seconds."""
+    return bool(which_heard((descriptor,), seconds))
+
+
+def which_heard(descriptors: Iterable[int], seconds: float) -> set[int]:
+    """Those with something to read, or at their end, as soon as there is one; none after so many seconds.
 
     By poll(2), because select(2) knows no descriptors above 1023, and a store that forgets to close leaves many.
     """
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
 
 
 def descriptors(directory: Any) -> set[int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate, Finding, certificate_from_json
-from harness.core.trace import Image, Trace, empty_image
+from harness.core.trace import CallSite, Image, Trace, empty_image
 from harness.core.workload import By, Reopen, Workload
 from harness.crash.materialize import Materializer
 from harness.crash.states import Knowledge
@@ -32,12 +32,16 @@ REPLAY_LIMIT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of a replay: the same kind of violation again, another, or none."""
+    """What became of a replay: the same kind of violation again, another, or none.
+
+    `call_site` is the line that is blamed this time, where a fault struck while the store worked.
+    """
 
     finding: Finding
     directory: Path
     again: bool
     seen: str
+    call_site: CallSite | None = None
 
 
 def read_certificate(path: Path) -> list[Certificate]:
@@ -113,7 +117,8 @@ def _live(finding: Finding, adapter: Any, target: Path, options: Options) -> Rep
     _place(target, (exhibit and (exhibit.after or exhibit.recovered)) or empty_image())
     if trial is None or trial.violation is None:
         return Replayed(finding, target, False, outcome.refused or "what the store did is admissible")
-    return Replayed(finding, target, bool(same), f"{trial.violation.kind}: {trial.violation.sentence}")
+    seen = f"{trial.violation.kind}: {trial.violation.sentence}"
+    return Replayed(finding, target, bool(same), seen, trial.site)
 
 
 def _decoded_job(finding: Finding, adapter: Any) -> TrialsJob:

@@ -145,13 +145,13 @@ def document_of_rows(results: Mapping[str, Result], record: dict[str, Any]) -> s
         f"Version {record['version']}: {record['caught']} of {record['planted']} planted defects caught, "
         f"{record['false_alarms']} false alarms on {record['sound']} sound stores.{_run_again(record)}\n",
         "## Planted defects\n",
-        *_table(
+        *markdown_table(
             ("row", "defect", "caught", "kind", "call site", "scenario", "seconds"),
             (_planted_row(row, results[row.id]) for row in planted),
         ),
         "",
         "## Sound stores\n",
-        *_table(("row", "behaviour", "quiet"), (_sound_row(row, results[row.id]) for row in sound)),
+        *markdown_table(("row", "behaviour", "quiet"), (_sound_row(row, results[row.id]) for row in sound)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -168,18 +168,18 @@ def document_of_mutants(hunts: list[Hunt], table: dict[Key, Survivor], counts: d
         "Of the reference store `store_under_test/metrics_store`, one statement at a time: each sync, rename,",
         "removal and lock, each comparison of a checksum and each test of what a call returned is deleted, moved",
         "or doubled. `cannot_run` and `not_certified`: it fails without any fault, always or mostly.\n",
-        *_table(
+        *markdown_table(
             ("generated", "caught", "equivalent", "need other faults", "blind spots"),
             [[str(counts[name]) for name in _COUNTS]],
         ),
         "",
         "### Caught\n",
-        *_table(
+        *markdown_table(
             ("mutant", "line", "kind", "profile"), (_caught_row(found) for found in hunts if found.caught)
         ),
         "",
         "### Survivors\n",
-        *_table(
+        *markdown_table(
             ("mutant", "line", "reading"),
             (_survivor_row(found, table) for found in hunts if not found.caught),
         ),
@@ -221,7 +221,8 @@ def _mutant_cells(found: Hunt) -> list[str]:
     ]
 
 
-def _table(heads: tuple[str, ...], rows: Iterable[list[str]]) -> list[str]:
+def markdown_table(heads: tuple[str, ...], rows: Iterable[list[str]]) -> list[str]:
+    """The lines of a table."""
     return [
         f"| {' | '.join(heads)} |",
         f"| {' | '.join('---' for _ in heads)} |",
@@ -236,13 +237,16 @@ def _code(text: str) -> str:
 # --- writing -------------------------------------------------------------------------------
 
 
-def write_document(*, rows: str | None = None, mutants: str | None = None) -> None:
+def write_document(*, rows: str | None = None, series: str | None = None, mutants: str | None = None) -> None:
     """Replace the parts of the page that are given."""
     old = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else _HEAD
-    old_rows, mark, old_mutants = old.partition("## Mutants\n")
+    head, mark, old_mutants = old.partition("## Mutants\n")
+    old_rows, begin, rest = head.partition("<!-- series:begin -->")
     first = old_rows.rstrip("\n") + "\n" if rows is None else rows
+    middle = f"{begin}{rest}".rstrip("\n") if series is None else with_block("", "series", series)
     last = f"{mark}{old_mutants}" if mutants is None else mutants
-    DOCUMENT.write_text(f"{first}\n{last}" if last else first, encoding="utf-8")
+    parts = (first, f"{middle}\n" if middle else "", last)
+    DOCUMENT.write_text("\n".join(part for part in parts if part), encoding="utf-8")
 
 
 def write_readme(record: dict[str, Any]) -> None:
@@ -273,7 +277,7 @@ def readme_block(record: dict[str, Any]) -> str:
     ]
     if "mutants" in record:
         rows.append(["mutants of a sound store", _mutant_sentence(record["mutants"])])
-    lines = _table((f"version {record['version']}", "result"), rows)
+    lines = markdown_table((f"version {record['version']}", "result"), rows)
     return "\n".join([*lines, "", "[The zoo](docs/ZOO.md) lists every one of them."])
 
 

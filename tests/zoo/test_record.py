@@ -15,6 +15,7 @@ from tests.zoo import publishing, run_zoo
 from tests.zoo.detection import is_sound
 from tests.zoo.hunting import known_survivors
 from tests.zoo.mutants import mutants
+from tests.zoo.planted import checks
 from tests.zoo.publishing import (
     DOCUMENT,
     README,
@@ -25,6 +26,9 @@ from tests.zoo.publishing import (
     source_digest,
     with_block,
 )
+from tests.zoo.quiet import subjects
+from tests.zoo.searching import cases
+from tests.zoo.series import block, read_series
 
 TEXT = "before\n<!-- zoo:begin -->\nold\n<!-- zoo:end -->\nafter\n"
 
@@ -48,6 +52,17 @@ def test_record_and_page_are_made_of_the_results_of_all_rows() -> None:
     assert results.keys() == {row.id for row in rows()}
     assert {**record, **rows_record(results)} == record
     assert DOCUMENT.read_text(encoding="utf-8").startswith(document_of_rows(results, record))
+
+
+def test_the_page_tells_the_series_that_are_kept() -> None:
+    """Each series has all of its defects and stores, and no other."""
+    found = read_series()
+    planted = {*(case.id for case in cases()), *(check.id for check in checks())}
+
+    assert found.detection.keys() == found.replays.keys() == planted
+    assert found.quiet.keys() == {subject.name for subject in subjects()}
+    page = DOCUMENT.read_text(encoding="utf-8")
+    assert with_block(page, "series", block(found)) == page
 
 
 def test_rows_that_were_run_again_are_named() -> None:

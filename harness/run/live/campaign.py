@@ -94,10 +94,9 @@ class LiveFaults:
 
     def run(self, made: Workloads, tested: Collection[str] = ()) -> None:
         """Try everything, in the order of the scenarios; the claims of `tested` have been tried in another way."""
-        if not chosen_workloads(made, self.options.budget.live):
+        self.series.extend(self.planned(made))
+        if not self.series:
             return
-        for scenario, claim, promise in self._tried():
-            self.series.append(Series(scenario, claim, promise, self._jobs(scenario, claim, promise, made)))
         self.progress.phase("trying live faults", sum(len(series.jobs) for series in self.series))
         for together in _by_mount(self.series):
             started: list[Series] = []
@@ -106,6 +105,12 @@ class LiveFaults:
                 series.tried = list(itertools.islice(tried, len(series.jobs)))
         self._require_fired()
         self._leave_out_what_struck_nothing(tested)
+
+    def planned(self, made: Workloads) -> Iterator[Series]:
+        """What there is to try, in the order of the scenarios; nothing of it has been tried."""
+        if chosen_workloads(made, self.options.budget.live):
+            for scenario, claim, promise in self._tried():
+                yield Series(scenario, claim, promise, self._jobs(scenario, claim, promise, made))
 
     def _queue(self, waiting: list[Series], started: list[Series]) -> Iterator[TrialsJob]:
         """All jobs in one queue, so that no worker waits for the last job of a scenario. What was begun in time is

@@ -27,7 +27,7 @@ from harness.core.trace import CallSite
 from harness.inject.kills import Called, Settled
 from harness.record import originals as real
 from harness.run import containment
-from harness.run.descriptors import heard
+from harness.run.descriptors import which_heard
 from harness.run.live.polling import repeats
 from harness.run.recovering import Board, Step
 from harness.run.worker_main import out_of_reach
@@ -41,8 +41,8 @@ _LOOK_S = 0.05
 _SHORT_LOOK_S = 0.005
 #: A process that is found asleep so often in a row waits for something.
 _ASLEEP_LOOKS = 4
-#: Children that somebody still listens to.
-_running: set[int] = set()
+#: Children that somebody still listens to, by process.
+_running: dict[int, Child] = {}
 
 
 class Word(IntEnum):
@@ -223,12 +223,13 @@ class Child:
         self._board = board
         self._unit = unit
         self._buffer = bytearray()
+        self._at_end = False
         self._spared = containment.child_ids()
         self._started = time.perf_counter()
         self._reader, writer = os.pipe()
         self.pid = self._fork(work, writer)
         real.close(writer)
-        _running.add(self.pid)
+        _running[self.pid] = self
 
     def _fork(self, work: Work, writer: int) -> int:
         parent = os.getpid()
@@ -240,6 +241,7 @@ class Child:
             raise
         if pid == 0:
             containment.die_with_parent(parent)
+            _running.clear()
             real.close(self._reader)
             _work_and_exit(self._board, work, writer)
         return pid
@@ -316,11 +318,21 @@ class Child:
         return False
 
     def _speaks(self, seconds: float) -> bool:
-        return heard(self._reader, seconds)
+        """Whether it says something, or ends, within so many seconds. What others say meanwhile is taken: whoever is
+        not heard stands still once its pipe is full, perhaps with a lock in its hands."""
+        deadline = time.perf_counter() + seconds
+        while True:
+            others = {child._reader: child for child in _running.values() if child is not self and not child._at_end}
+            speaking = which_heard((self._reader, *others), max(0.0, deadline - time.perf_counter()))
+            for reader in speaking & others.keys():
+                others[reader]._take()
+            if self._reader in speaking or time.perf_counter() >= deadline:
+                return self._reader in speaking
 
     def _take(self) -> bool:
         """Hear what is in the pipe; `False` at its end."""
         data = real.read(self._reader, _READ_BYTES)
+        self._at_end = not data
         self._buffer += data
         while (message := self._message()) is not None:
             self.told.hear(*message)
@@ -354,8 +366,8 @@ class Child:
         if not told.status:
             _, told.status = os.waitpid(self.pid, 0)
         told.seconds = time.perf_counter() - self._started
-        _running.discard(self.pid)
-        spared = self._spared | _running
+        _running.pop(self.pid, None)
+        spared = self._spared | _running.keys()
         told.orphans = len(containment.child_ids() - spared)
         if told.orphans:
             containment.kill_children(spared)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -387,20 +388,26 @@ def raised_by(function: Callable[[], object]) -> BaseException | None:
     return None
 
 
-def check(factory: Factory, *, examples: int = 70, steps: int = 20) -> Counter[str]:
-    """`AssertionError` with the steps that show it, if the breaker breaks a rule; else how often things happened."""
+def check(factory: Factory, *, examples: int = 70, steps: int = 20, seed: int | None = None) -> Counter[str]:
+    """`AssertionError` with the steps that show it, if the breaker breaks a rule; else how often things happened.
+
+    The same programs each time, others for each `seed`.
+    """
     reached: Counter[str] = Counter()
     logger.disabled = True  # a listener fails at each transition
     try:
-        _run(factory, reached, examples, steps)
+        _run(factory, reached, examples, steps, seed)
     finally:
         logger.disabled = False
     return reached
 
 
-def _run(factory: Factory, reached: Counter[str], examples: int, steps: int) -> None:
+def _run(factory: Factory, reached: Counter[str], examples: int, steps: int, seed: int | None) -> None:
+    def machine() -> BreakerMachine:
+        return BreakerMachine(factory, reached)
+
     run_state_machine_as_test(
-        lambda: BreakerMachine(factory, reached),  # type: ignore[arg-type]
+        machine if seed is None else seeded(seed)(machine),  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,

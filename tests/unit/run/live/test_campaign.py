@@ -243,6 +243,7 @@ def test_a_finding_by_damage_happens_again(
     file.write_text(json.dumps(document))
     result = replay(file, name, tmp_path / "state", Options(jobs=1, time_limit_s=LIMIT_S))
     assert result.again and result.seen.startswith("silent_corruption: ")
+    assert str(result.call_site) == str(result.finding.call_site)
     assert (tmp_path / "state" / "pairs").exists()
 
 

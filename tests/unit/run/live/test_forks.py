@@ -191,6 +191,27 @@ def test_two_children_at_once_do_not_end_each_other() -> None:
     assert second[0].listen().done
 
 
+def test_who_is_not_listened_to_may_say_what_it_likes() -> None:
+    """Much more than a pipe holds, while somebody else is listened to who waits for it."""
+    reader, writer = os.pipe()
+
+    def talk(voice: Voice) -> None:
+        for number in range(20):
+            voice.say(Word.FAILED, number, b"x" * 100_000)
+        os.write(writer, b"x")
+
+    def wait(voice: Voice) -> None:
+        os.read(reader, 1)
+
+    talking, waiting = Child(Diary(), talk), Child(Diary(), wait)
+    first = waiting.listen(kill_after_s=20.0)
+    second = talking.listen()
+    os.close(reader)
+    os.close(writer)
+
+    assert (first.done, second.done, len(second.errors)) == (True, True, 20)
+
+
 def test_a_child_that_waits_is_told_from_one_that_has_not_had_its_turn(tmp_path: Path) -> None:
     """At a lock it stands still; what it said before has been heard, and it ends when the lock is free."""
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
