@@ -215,7 +215,11 @@ class IoEvent:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One inode of an image. `content` is for files, `target` for symlinks, `entries` for directories."""
+    """One inode of an image.
+
+    `content` is for files, and so are `attributes`, the extended ones with their values; `target` is for symlinks,
+    `entries` for directories.
+    """
 
     kind: InodeKind
     mode: int = 0o644
@@ -223,6 +227,7 @@ class Node:
     content: bytes = b""
     target: str = ""
     entries: dict[str, int] = field(default_factory=dict)
+    attributes: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +261,7 @@ class Blindness(Enum):
     REPLAY_DIFFERS = "replay differs"
     CHILD_PROCESS = "child process"
     WRITABLE_MAPPING = "writable memory mapping"
+    EXTENDED_ATTRIBUTES = "extended attributes"
     FOREIGN_IO = "I/O by native code"
     HIDDEN_SYNC = "sync by native code possible"
     UNPATCHED_REFERENCE = "unpatched reference"

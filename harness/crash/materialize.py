@@ -8,6 +8,7 @@ back, in the time of change, which no call can set.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -162,6 +163,7 @@ def _same(known: _Placed, node: Node, links: tuple[str, ...]) -> bool:
         and old.mode == node.mode
         and old.mtime_ns == node.mtime_ns
         and old.target == node.target
+        and old.attributes == node.attributes
     )
 
 
@@ -186,7 +188,28 @@ def _write_file(full: str, node: Node) -> None:
         rest = memoryview(node.content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
+        _set_attributes(descriptor, dict(node.attributes))
         os.fchmod(descriptor, node.mode)
         os.utime(descriptor, ns=(node.mtime_ns, node.mtime_ns))
     finally:
         os.close(descriptor)
+
+
+def _set_attributes(descriptor: int, wanted: dict[str, bytes]) -> None:
+    """Give a file the extended attributes that are `wanted`, and no others that users may set."""
+    for name in _attribute_names(descriptor):
+        if name.startswith("user.") and name not in wanted:
+            os.removexattr(descriptor, name)
+    for name, value in wanted.items():
+        os.setxattr(descriptor, name, value)
+
+
+def _attribute_names(descriptor: int) -> list[str]:
+    if not hasattr(os, "listxattr"):
+        return []
+    try:
+        return os.listxattr(descriptor)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return []
+        raise

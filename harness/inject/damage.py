@@ -7,6 +7,7 @@ in larger ones the edges of their structure always, and seeded places between th
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -257,8 +258,7 @@ def damaged(image: Image, path: str, content: bytes | None) -> Image:
     number = paths[path]
     nodes = dict(image.nodes)
     if content is not None:
-        old = nodes[number]
-        nodes[number] = Node(old.kind, old.mode, old.mtime_ns, content, old.target)
+        nodes[number] = dataclasses.replace(nodes[number], content=content)
         return Image(nodes)
     parent = paths[directory] if directory else 0
     entries = {key: value for key, value in nodes[parent].entries.items() if key != name}

@@ -44,15 +44,24 @@ class Relapse:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a client knows: its operations in order, which of them raised, and where some may have been lost."""
+    """What a client knows: its operations in order, and where some may have been lost.
+
+    `failed` are those that may have happened or not, `never` those that did not.
+    """
 
     operations: tuple[Any, ...]
     failed: frozenset[int] = frozenset()
     relapses: tuple[Relapse, ...] = ()
+    never: frozenset[int] = frozenset()
 
     def forgiving(self, more: Iterable[int]) -> Account:
         """The same if `more` operations had raised too."""
         return dataclasses.replace(self, failed=self.failed | frozenset(more))
+
+    def settling(self, index: int, *, happened: bool) -> Account:
+        """The same if it were known what became of that operation."""
+        never = self.never if happened else self.never | {index}
+        return dataclasses.replace(self, failed=self.failed - {index}, never=never)
 
     def floor_at(self, count: int) -> int:
         """From which of the first `count` operations on all may be lost at that moment; `count` if none may."""
@@ -71,6 +80,20 @@ def explain(model: SequentialModel, account: Account, recovered: Any) -> Answer:
     if any(_equal(model, recovered, state) for state in states):
         return Answer.YES
     return Answer.UNKNOWN if cut else Answer.NO
+
+
+def outcomes(model: SequentialModel, account: Account, shown: Any) -> dict[int, bool]:
+    """Of the failed operations those of which the state `shown` tells what became of them: whether they happened."""
+    if not account.failed or explain(model, account, shown) is not Answer.YES:
+        return {}
+    found = {}
+    for index in sorted(account.failed):
+        with_it, without = (
+            explain(model, account.settling(index, happened=happened), shown) for happened in (True, False)
+        )
+        if {with_it, without} == {Answer.YES, Answer.NO}:
+            found[index] = with_it is Answer.YES
+    return found
 
 
 def of_key(account: Account, key: str) -> Account:
@@ -97,7 +120,8 @@ def _forwards(
     reached: list[set[_Progress]] = [{start}]
     for index in range(len(account.operations)):
         before = reached[-1]
-        after = {stepped for progress in before if (stepped := step(progress, index)) is not None}
+        happened = {stepped for progress in before if (stepped := step(progress, index)) is not None}
+        after = set(before) if index in account.never else happened
         if index in account.failed:
             after |= before
         for earlier in reached[account.floor_at(index + 1) : index + 1]:
@@ -154,7 +178,8 @@ def _key_value(account: Account, recovered: Any) -> Answer:
             ends[earlier].extend(settled)
         changes = _changes(account.operations[count - 1])
         failed = count - 1 in account.failed
-        ends[count - 1].extend(_before(settled, changes, recovered, failed=failed))
+        never = count - 1 in account.never
+        ends[count - 1].extend(settled if never else _before(settled, changes, recovered, failed=failed))
     if any(recovered.keys() <= settled for settled in ends[0]):
         return Answer.YES
     return Answer.UNKNOWN if cut else Answer.NO
@@ -203,7 +228,7 @@ def possible_states(model: SequentialModel, account: Account) -> tuple[list[Any]
     cut = False
     for index, operation in enumerate(account.operations):
         before = reached[-1]
-        after = list(_stepped(model, before, operation))
+        after = before if index in account.never else list(_stepped(model, before, operation))
         if index in account.failed:
             after = [*before, *after]
         for earlier in reached[account.floor_at(index + 1) : index + 1]:

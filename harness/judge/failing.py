@@ -5,6 +5,11 @@ is lost. So an operation that raised may have happened or not, and all others mu
 
 What is owed once an error has surfaced depends on what the contract promises about crashes: a store that promises
 only what was synced, or some prefix, may keep the rest in memory, and an error is where it may lose it.
+
+Nobody may read what is taken back without a crash (an aborted read, G1a of Adya, Liskov and O'Neil, ICDE 2000): once
+the store has shown that a failed operation happened it stays there. Once it has shown that it did not, and has
+acknowledged another change since, it does not turn up any more. A store that only refuses since then may leave that to
+the next opening.
 """
 
 from __future__ import annotations
@@ -15,8 +20,8 @@ from typing import Any
 
 from harness.core.contract import Contract
 from harness.core.models import KEY_VALUE, SequentialModel
-from harness.core.operations import Delete, Sync, describe
-from harness.judge.choices import Account, Answer, Relapse, explain
+from harness.core.operations import READS, Compact, Delete, Sync, describe
+from harness.judge.choices import Account, Answer, Relapse, explain, of_key
 from harness.judge.classify import Violation, classify
 from harness.judge.oracle import Oracle, Window
 
@@ -39,7 +44,8 @@ class Ledger:
 
     A handle that reported an error (`sick`) may lose what was not promised to be kept until it is closed. `swallowed`
     are the operations that returned although a call failed in them; `hidden` tells that an opening, a reading or a
-    closing did.
+    closing did. `outcomes` tells which failed operations the store has shown to have happened, or not; of the latter
+    `open_still` are those after which it has acknowledged no change.
     """
 
     promise: str
@@ -47,6 +53,8 @@ class Ledger:
     failed: set[int] = field(default_factory=set)
     swallowed: set[int] = field(default_factory=set)
     relapses: list[Relapse] = field(default_factory=list)
+    outcomes: dict[int, bool] = field(default_factory=dict)
+    open_still: set[int] = field(default_factory=set)
     hidden: bool = False
     synced: int = 0
     sick: bool = False
@@ -60,6 +68,8 @@ class Ledger:
             return
         if struck:
             self.swallowed.add(len(self.operations) - 1)
+        if not isinstance(operation, (*READS, Sync, Compact)):
+            self._went_on()
         self.note_sync(len(self.operations) - 1)
 
     def note_sync(self, index: int) -> None:
@@ -72,11 +82,27 @@ class Ledger:
         self.sick = True
         self._relapse()
 
-    def closed(self) -> None:
-        """The handle is no more."""
+    def closed(self, *, failed: bool = False) -> None:
+        """The handle is no more. Closing may have `failed`, and what the handle has shown with it."""
         if self.sick:
             self._relapse()
         self.sick = False
+        self.open_still.clear()
+        if failed:
+            self.outcomes.clear()
+
+    def showed(self, outcomes: dict[int, bool]) -> None:
+        """The store has shown which failed operations happened."""
+        for index, happened in outcomes.items():
+            if happened:
+                self.outcomes[index] = True
+                self.open_still.discard(index)
+            else:
+                self.open_still.add(index)
+
+    def _went_on(self) -> None:
+        self.outcomes.update(dict.fromkeys(self.open_still, False))
+        self.open_still.clear()
 
     def copy(self) -> Ledger:
         """The same as it stands now."""
@@ -86,6 +112,8 @@ class Ledger:
             failed=set(self.failed),
             swallowed=set(self.swallowed),
             relapses=list(self.relapses),
+            outcomes=dict(self.outcomes),
+            open_still=set(self.open_still),
         )
 
     def after(self, operations: tuple[Any, ...], failed: frozenset[int]) -> Ledger:
@@ -97,6 +125,8 @@ class Ledger:
             failed={*failed, *(count + index for index in self.failed)},
             swallowed={count + index for index in self.swallowed},
             relapses=[Relapse(count + item.at, count + item.floor) for item in self.relapses],
+            outcomes={count + index: happened for index, happened in self.outcomes.items()},
+            open_still={count + index for index in self.open_still},
             synced=count + self.synced,
         )
 
@@ -106,6 +136,14 @@ class Ledger:
             self.relapses.append(Relapse(len(self.operations), floor))
 
     def account(self) -> Account:
+        """What was said, and shown since."""
+        account = self.account_of_words()
+        for index, happened in self.outcomes.items():
+            account = account.settling(index, happened=happened)
+        return account
+
+    def account_of_words(self) -> Account:
+        """What was said alone."""
         return Account(tuple(self.operations), frozenset(self.failed), tuple(dict.fromkeys(self.relapses)))
 
 
@@ -120,13 +158,38 @@ def judge_shown(model: SequentialModel, ledger: Ledger, shown: Any, answer: Answ
 
     `answer` is whether it can be explained, where that is known already.
     """
-    account = ledger.account()
-    if (answer or explain(model, account, shown)) is not Answer.NO:
+    if (answer or explain(model, ledger.account(), shown)) is not Answer.NO:
         return None
+    account = ledger.account_of_words()
+    if explain(model, account, shown) is not Answer.NO:
+        return _taken_back(model, ledger, ledger.account(), shown)
     everything = range(len(account.operations))
     if explain(model, account.forgiving(everything), shown) is Answer.NO:
         return classify(_plain_oracle(model, account), shown, Window(0, len(account.operations)))
     return _missing(model, ledger, account, shown)
+
+
+def judge_read(ledger: Ledger, key: str, value: Any) -> Violation | None:
+    """The broken promise that the `value` of one key is, `None` for no value; or `None`."""
+    state = {} if value is None else {key: value}
+    account = of_key(ledger.account(), key)
+    if explain(KEY_VALUE, account, state) is not Answer.NO:
+        return None
+    if explain(KEY_VALUE, of_key(ledger.account_of_words(), key), state) is not Answer.NO:
+        return _taken_back(KEY_VALUE, ledger, account, state)
+    kind = "swallowed_error" if ledger.hidden or ledger.swallowed else "lost_acknowledged"
+    return Violation(kind, f"no acknowledged value of {key!r} is older or newer")
+
+
+def _taken_back(model: SequentialModel, ledger: Ledger, account: Account, shown: Any) -> Violation:
+    """The store contradicts what it has shown itself: of which failed operation, if it is one."""
+    for index, happened in reversed(ledger.outcomes.items()):
+        if explain(model, account.settling(index, happened=not happened), shown) is not Answer.NO:
+            break
+    seen, now = ("had happened", "gone") if happened else ("had not happened and went on", "there")
+    name = describe(ledger.operations[index])
+    sentence = f"{name} raised, the store showed that it {seen}, and without any crash it is {now}"
+    return Violation("phantom", sentence, (index,))
 
 
 def _plain_oracle(model: SequentialModel, account: Account) -> Oracle:

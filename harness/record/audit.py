@@ -26,6 +26,7 @@ from harness.record.tap import TAP
 
 SEES_ALL = "a system-call recorder (strace) would see it; a FUSE recorder too"
 SEES_PAGES = "a FUSE recorder would see the pages when they are written back; no system-call recorder does"
+NOBODY_SEES = "no recorder tells crash states of them; real kills keep them"
 
 _WRITING_NAMES = frozenset(
     (
@@ -34,6 +35,7 @@ _WRITING_NAMES = frozenset(
         *("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat"),
         *("remove", "mkdir", "mkdirat", "rmdir", "fallocate", "posix_fallocate", "mmap", "mmap64"),
         *("sendfile", "copy_file_range", "splice", "syscall"),
+        *("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"),
     )
 )
 _SHARED_FOR_WRITING = (0, 2)  # ACCESS_DEFAULT, ACCESS_WRITE of mmap
@@ -168,6 +170,7 @@ _HANDLERS: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
 _REMEDIES = {
     Blindness.CHILD_PROCESS: SEES_ALL,
     Blindness.WRITABLE_MAPPING: SEES_PAGES,
+    Blindness.EXTENDED_ATTRIBUTES: NOBODY_SEES,
     Blindness.FOREIGN_IO: SEES_ALL,
     Blindness.HIDDEN_SYNC: SEES_ALL,
 }

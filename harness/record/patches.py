@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.record import audit, children, files, reads, tap
+from harness.record import attributes, audit, children, files, reads, tap
 from harness.record.references import Rebinding, describe
 
 _SUPPORT_SETS = ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids")
@@ -91,6 +91,7 @@ def _pairs() -> dict[str, tuple[Any, Any]]:
     return {
         **tap.patched_os_calls(),
         **children.patched_children(),
+        **attributes.patched_attributes(),
         "fork_exec": children.patched_fork_exec(),
         "fcntl": tap.patched_fcntl(),
         "io.open": files.patched_open(),
@@ -101,7 +102,7 @@ def _pairs() -> dict[str, tuple[Any, Any]]:
 def _assign(pairs: dict[str, tuple[Any, Any]]) -> None:
     """The modules that define the names. Everything else is found by its reference."""
     system = sys.modules[os.open.__module__]
-    for name in (*tap.patched_os_calls(), *children.patched_children()):
+    for name in (*tap.patched_os_calls(), *children.patched_children(), *attributes.patched_attributes()):
         for module in (os, system):
             setattr(module, name, pairs[name][1])
     sys.modules["_posixsubprocess"].fork_exec = pairs["fork_exec"][1]  # type: ignore[attr-defined]

@@ -136,6 +136,7 @@ class Recorder:
         for path in sorted(set(session.ids.strangers.values())):
             detail = f"{path} appeared without a recorded call"
             found.append(Unseen(Blindness.REPLAY_DIFFERS, detail, audit.SEES_ALL))
+        found.extend(_attributes(trace.base))
         difference = _difference(trace, self._root)
         if difference is not None:
             found.append(Unseen(Blindness.REPLAY_DIFFERS, difference, audit.SEES_ALL))
@@ -144,6 +145,14 @@ class Recorder:
     def _unpatched_references(self) -> list[Unseen]:
         remedy = "call install() before the module is imported; " + audit.SEES_ALL
         return [Unseen(Blindness.UNPATCHED_REFERENCE, text, remedy) for text in self._unpatched]
+
+
+def _attributes(base: Image) -> list[Unseen]:
+    """The files of `base` whose extended attributes no crash state will have."""
+    paths = (path for path, number in base.paths().items() if base.nodes[number].attributes)
+    return [
+        Unseen(Blindness.EXTENDED_ATTRIBUTES, f"{path} has extended attributes", audit.NOBODY_SEES) for path in paths
+    ]
 
 
 def _native_syncs() -> list[Unseen]:

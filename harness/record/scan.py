@@ -5,8 +5,11 @@ FIFOs, sockets and devices are no part of an image: a crash state is made of wha
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.trace import ROOT, Image, InodeKind, Node
@@ -71,16 +74,41 @@ def read_node(path: str, status: os.stat_result) -> Node:
         return directory_node(status)
     if kind is InodeKind.SYMLINK:
         return Node(kind, mode=mode, mtime_ns=mtime_ns, target=real.readlink(path))
-    return Node(InodeKind.FILE, mode=mode, mtime_ns=mtime_ns, content=read_file(path))
+    with _opened(path) as descriptor:
+        content, attributes = _read(descriptor), _attributes(descriptor)
+    return Node(InodeKind.FILE, mode=mode, mtime_ns=mtime_ns, content=content, attributes=attributes)
 
 
 def read_file(path: str) -> bytes:
     """All bytes of a file, read with the real calls."""
+    with _opened(path) as descriptor:
+        return _read(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
     descriptor = real.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        parts: list[bytes] = []
-        while part := os.read(descriptor, _READ_BYTES):
-            parts.append(part)
-        return b"".join(parts)
+        yield descriptor
     finally:
         real.close(descriptor)
+
+
+def _read(descriptor: int) -> bytes:
+    parts: list[bytes] = []
+    while part := os.read(descriptor, _READ_BYTES):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _attributes(descriptor: int) -> tuple[tuple[str, bytes], ...]:
+    """The extended attributes that users may set, by name; none where there are none."""
+    if real.listxattr is None:
+        return ()
+    try:
+        names = real.listxattr(descriptor)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return ()
+        raise
+    return tuple((name, real.getxattr(descriptor, name)) for name in sorted(names) if name.startswith("user."))

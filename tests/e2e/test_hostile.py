@@ -75,6 +75,14 @@ def test_what_the_recorder_cannot_see_is_unknown(store: str, reason: str, remedy
     assert reason in reasons(certificate) and remedy in reasons(certificate)
 
 
+def test_extended_attributes_are_kept_by_kills_and_damage_and_unknown_to_crash_states() -> None:
+    """Who gives a directory to another process, or to a judge, gives it with the attributes."""
+    certificate = certified(spec("Attributed", "attributed.py"), KILL, "kills", "nemesis")
+
+    assert [row.verdict for row in certificate.evidence] == [Verdict.UNKNOWN, Verdict.PASS, Verdict.PASS]
+    assert "os.setxattr was called" in reasons(certificate) and not certificate.findings
+
+
 def test_a_sync_by_ctypes_is_no_missing_sync() -> None:
     """A loss of power stays undecided, a kill is judged as ever."""
     certificate = certified(spec("SyncByCtypes"), KILL, POWER)

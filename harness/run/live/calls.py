@@ -15,6 +15,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -26,9 +27,9 @@ from harness.core.workload import Reopen, Workload
 from harness.inject import calls as failing
 from harness.inject.calls import CallFault, CallLasting, CallWay, Seen
 from harness.inject.pairs import CallPair, Reached
-from harness.judge.choices import Answer, Settled, explain, of_key
+from harness.judge.choices import Answer, Settled, of_key, outcomes
 from harness.judge.classify import Violation
-from harness.judge.failing import Ledger, judge_shown, promise_without_crash, worse
+from harness.judge.failing import Ledger, judge_read, judge_shown, promise_without_crash, worse
 from harness.record import kernel
 from harness.record.callsite import CallSites, call_site
 from harness.record.kernel import Call, exists
@@ -55,6 +56,13 @@ class Act:
     """A step of a script: something that is done to the store's surroundings."""
 
     run: Callable[[], None]
+
+
+class Stop(Enum):
+    """When a session ends that goes no further than the fault."""
+
+    AT_ONCE = "when it has struck"
+    ONCE_READ = "when the store has been read since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +195,7 @@ class Session:
     """One run of the script, with or without a fault.
 
     `silent` are the calls that failed without a word from the store. `left` is the directory as it was after the step
-    in which the fault struck first, `then` what the client knew at that moment.
+    in which the fault struck first, `then` what the client knew at that moment, `looked` what it knew once it had read.
     """
 
     def __init__(self, bench: Bench, gate: Injector) -> None:
@@ -200,7 +208,7 @@ class Session:
         self.violation: Violation | None = None
         self.silent: list[Fired] = []
         self.left: Image | None = None
-        self.then = self.ledger
+        self.then = self.looked = self.ledger
 
     def play(self, steps: Iterable[Any], last: Iterable[Any]) -> None:
         """Go through `steps`, then without the fault through the `last` ones, and close."""
@@ -210,7 +218,7 @@ class Session:
                 self._step(step)
             self._end(last)
 
-    def play_until_struck(self, steps: Iterable[Any]) -> None:
+    def play_until_struck(self, steps: Iterable[Any], stop: Stop) -> None:
         """Go through `steps` up to the one in which the fault strikes, and close."""
         with kernel.engage(self.gate):
             self._watched(self.client.open)
@@ -218,6 +226,8 @@ class Session:
                 if self.gate.fired:
                     break
                 self._step(step, last=True)
+            if stop is Stop.ONCE_READ:
+                self._look()
             self._end(())
 
     def _end(self, last: Iterable[Any]) -> None:
@@ -229,8 +239,9 @@ class Session:
         for step in last:
             self._step(step)
         self._note_locked_out(elsewhere[:failed], elsewhere[failed:])
+        before = len(elsewhere)
         self._watched(self.client.close)
-        self.ledger.closed()
+        self.ledger.closed(failed=_close_failed(elsewhere[before:]))
 
     def _note_locked_out(self, failed: list[str], since: list[str]) -> None:
         """Whoever was given no handle has nothing to close, and must be given one now that nothing fails.
@@ -242,7 +253,7 @@ class Session:
             self.violation = Violation("cannot_open", f"once the fault was gone, in the same process {again}")
 
     def _step(self, step: Any, *, last: bool = False) -> None:
-        struck = len(self.gate.fired)
+        struck, elsewhere = len(self.gate.fired), len(self.client.elsewhere)
         if isinstance(step, Act):
             step.run()
         elif isinstance(step, Look):
@@ -250,11 +261,12 @@ class Session:
         else:
             self._watched(lambda: self.client.step(step))
         if isinstance(step, Reopen):
-            self.ledger.closed()
+            self.ledger.closed(failed=_close_failed(self.client.elsewhere[elsewhere:]))
         if len(self.gate.fired) > struck == 0 and not last:
             with self.gate.looking_away():
                 self.left, self.then = scan(self.directory), self.ledger.copy()
             self._look()
+            self.looked = self.ledger.copy()
         self.gate.step_ended()
 
     def _watched(self, action: Callable[[], Any]) -> None:
@@ -292,25 +304,26 @@ class Session:
         except BaseException:
             self.ledger.surfaced()
             return
-        hidden = self.ledger.hidden
         if len(self.gate.fired) > struck:
             self.silent.extend(self.gate.fired[struck:])
-            self.ledger.hidden = True
-        violation = self._of_answer(shown, probe)
-        self.ledger.hidden = hidden
+            violation = self._of_answer(shown, probe, dataclasses.replace(self.ledger, hidden=True, outcomes={}))
+        else:
+            violation = self._of_answer(shown, probe, self.ledger)
+            self.ledger.showed(self._outcomes(shown, probe))
         if violation is not None and self.violation is None:
             sentence = f"while the store was open, {what} gave {describe(shown)}: {violation.sentence}"
             self.violation = Violation(violation.kind, sentence, violation.operations)
 
-    def _of_answer(self, shown: Any, probe: Any) -> Violation | None:
-        if not isinstance(probe, Get):
-            return judge_shown(self.model, self.ledger, shown)
-        account = of_key(self.ledger.account(), probe.key)
-        state = {} if shown is None else {probe.key: shown}
-        if explain(KEY_VALUE, account, state) is not Answer.NO:
-            return None
-        kind = "swallowed_error" if self.ledger.hidden or self.ledger.swallowed else "lost_acknowledged"
-        return Violation(kind, f"no acknowledged value of {probe.key!r} is older or newer")
+    def _of_answer(self, shown: Any, probe: Any, ledger: Ledger) -> Violation | None:
+        if isinstance(probe, Get):
+            return judge_read(ledger, probe.key, shown)
+        return judge_shown(self.model, ledger, shown)
+
+    def _outcomes(self, shown: Any, probe: Any) -> dict[int, bool]:
+        account = self.ledger.account()
+        if isinstance(probe, Get):
+            return outcomes(KEY_VALUE, of_key(account, probe.key), {} if shown is None else {probe.key: shown})
+        return outcomes(self.model, account, shown)
 
 
 class CallsEngine:
@@ -420,10 +433,11 @@ class CallsEngine:
                 return Trial(0, promise=self.promise, idle=f"{fault.describe()}: the second was not met")
             violation, unknown = self._recovered(session)
             violation = worse(violation, session.violation)
-            if violation is None and first.lasting is CallLasting.ONCE and self._is_suspicious(session):
+            once = violation is None and first.lasting is CallLasting.ONCE
+            if once and (stop := self._suspicion(session)) is not None:
                 after = after.again()
                 gate = Injector(str(self.bench.directory), first, after)
-                session = self._session(gate, stop=True)
+                session = self._session(gate, stop)
                 violation, unknown = self._recovered(session)
         struck = tuple(Struck(fired.site, fired.call, fired.word) for fired in each_site(gate.fired))
         if violation is None:
@@ -434,16 +448,19 @@ class CallsEngine:
         exhibit = self._exhibit(fault, session.client.lines, violation)
         return Trial(strikes(first, gate.fired), violation, fired.site, exhibit, struck, self.promise)
 
-    def _is_suspicious(self, session: Session) -> bool:
-        """Whether the directory was not right when the fault had struck, though later operations have mended it."""
+    def _suspicion(self, session: Session) -> Stop | None:
+        """Where to stop because the directory was not right when the fault had struck, or not what the store then
+        showed, though later operations have mended it."""
         if session.left is None:
-            return False
+            return None
         self.bench.materializer.place(session.left)
         try:
             shown = self.bench.recoverer().read()
         except StoreFailed:
-            return True
-        return judge_shown(session.model, session.then, shown) is not None
+            return Stop.AT_ONCE
+        if judge_shown(session.model, session.then, shown) is not None:
+            return Stop.AT_ONCE
+        return None if judge_shown(session.model, session.looked, shown) is None else Stop.ONCE_READ
 
     def ended(self, fault: CallFault | CallPair, violation: Violation) -> Trial:
         last = fault.then if isinstance(fault, CallPair) else fault
@@ -451,14 +468,14 @@ class CallsEngine:
         struck = (Struck(site, last.name.removeprefix("file_"), last.word),)
         return Trial(1, violation, site, self._exhibit(fault, [], violation), struck, self.promise)
 
-    def _session(self, gate: Injector, *, stop: bool = False) -> Session:
+    def _session(self, gate: Injector, stop: Stop | None = None) -> Session:
         self.bench.materializer.place(empty_image())
         before = descriptors(self.bench.directory)
         session = Session(self.bench, gate)
-        if stop:
-            session.play_until_struck(self.steps)
-        else:
+        if stop is None:
             session.play(self.steps, self.last)
+        else:
+            session.play_until_struck(self.steps, stop)
         close_leaked(self.bench.directory, before)
         return session
 
@@ -530,6 +547,11 @@ def blamed(session: Session, violation: Violation) -> Fired:
     """The call that failed in the operation that is gone, or else the first that failed unseen, or at all."""
     fired = session.gate.fired
     return next((item for item in fired if item.operation in violation.operations), (*session.silent, *fired)[0])
+
+
+def _close_failed(texts: list[str]) -> bool:
+    """Whether one of these errors, which came out of opening and closing, came out of closing."""
+    return any(text.startswith("close ") for text in texts)
 
 
 def _place_of(calls: list[Seen], fault: CallFault) -> CallSite | None:

@@ -29,6 +29,7 @@ from harness.run.live.calls import (
     Injector,
     Look,
     Session,
+    Stop,
     blamed,
     each_site,
 )
@@ -139,8 +140,8 @@ class DisksEngine(CallsEngine):
             return Trial(0, promise=self.promise)
         violation, unknown = self._recovered(session)
         violation = worse(violation, session.violation)
-        if violation is None and self._is_suspicious(session):
-            witness, session = self._played(fault, stop=True)
+        if violation is None and (stop := self._suspicion(session)) is not None:
+            witness, session = self._played(fault, stop)
             violation, unknown = self._recovered(session)
         struck = tuple(Struck(fired.site, fired.call, fault.word) for fired in each_site(witness.fired))
         if violation is None:
@@ -152,7 +153,7 @@ class DisksEngine(CallsEngine):
     def ended(self, fault: FullDisk, violation: Violation) -> Trial:  # type: ignore[override]
         return Trial(1, violation, None, self._story(fault, [], violation), (), self.promise)
 
-    def _played(self, fault: FullDisk | None, *, stop: bool = False) -> tuple[Witness, Session]:
+    def _played(self, fault: FullDisk | None, stop: Stop | None = None) -> tuple[Witness, Session]:
         self.bench.materializer.place(empty_image())
         before = descriptors(self.bench.directory)
         filler = Filler(self.bench.directory)
@@ -160,10 +161,10 @@ class DisksEngine(CallsEngine):
         session = Session(self.bench, witness)
         steps = self._script(fault, filler, witness)
         try:
-            if stop:
-                session.play_until_struck(steps)
-            else:
+            if stop is None:
                 session.play(steps, self.last)
+            else:
+                session.play_until_struck(steps, stop)
         finally:
             filler.release()
         close_leaked(self.bench.directory, before)

@@ -59,8 +59,8 @@ class EngineKind:
     them. `mount_bytes` is the size of the private file system that it needs, 0 for the usual one. `deterministic` is
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
-    many trials of other engines one of this takes. `needs_power_loss`, `needs_io_error`: it judges by what is
-    promised about that. `forks`: it needs fork(2).
+    many trials of other engines one of this takes; `least` are tried of each workload whatever the
+    budget. `needs_power_loss`, `needs_io_error`: it judges by what is promised about that. `forks`: it needs fork(2).
     `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
     what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
     whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
@@ -78,6 +78,7 @@ class EngineKind:
     deterministic: bool = True
     ordered: bool = False
     cost: int = 1
+    least: int = 1
     needs_power_loss: bool = False
     needs_io_error: bool = False
     forks: bool = False
@@ -184,6 +185,7 @@ ENGINES: dict[str, EngineKind] = {
         deterministic=False,
         ordered=True,
         cost=240,
+        least=3,
         forks=True,
         essential=True,
         compound=True,

@@ -33,7 +33,7 @@ class TrialExplorer:
         self.interrupted = {unit: (how, detail) for unit, how, detail in job.interrupted}
         self.tried = Tried(job.name, deterministic=self.kind.deterministic)
         self.started = time.perf_counter()
-        self.left = -(-job.most // self.kind.cost)
+        self.left = max(-(-job.most // self.kind.cost), self.kind.least if job.most else 0)
         self.known: dict[tuple[str, str], LiveFound] = {}
 
     def run(self) -> Tried:

@@ -27,7 +27,7 @@ from harness.record import uninstall
 from harness.record.callsite import CallSites, is_store_file
 from harness.run.descriptors import heard
 from harness.run.live.bench import Bench
-from harness.run.live.calls import Act, CallsEngine, Fired, Injector, Look, Session, blamed, each_site
+from harness.run.live.calls import Act, CallsEngine, Fired, Injector, Look, Session, Stop, blamed, each_site
 from harness.run.live.values import Struck, Trial
 
 #: Room that is tried at most; more would take long, because a fake file system is slow.
@@ -209,9 +209,9 @@ class FakeDisksEngine(CallsEngine):
     def _answer(self, fault: FakeFullDisk | None) -> Any:
         if fault is None:
             return self._measured()
-        trial = self._on_disk(fault, stop=False)
+        trial = self._on_disk(fault)
         if trial.violation is None and trial.fired:
-            return self._on_disk(fault, stop=True)  # later operations may have mended what the fault left
+            return self._on_disk(fault, Stop.AT_ONCE)  # later operations may have mended what the fault left
         return trial
 
     def _measured(self) -> _Measured:
@@ -230,14 +230,14 @@ class FakeDisksEngine(CallsEngine):
         wrong = "" if violation is None else f"without any fault {violation.sentence}"
         return _Measured(refused or (errors or [wrong])[0], len(session.client.operations), most)
 
-    def _on_disk(self, fault: FakeFullDisk, *, stop: bool) -> Trial:
+    def _on_disk(self, fault: FakeFullDisk, stop: Stop | None = None) -> Trial:
         with self._disk() as (bench, witness, disk):
             engine, session = self._inside(bench), Session(bench, witness)
             disk.limit(fault.free_bytes)
-            if stop:
-                session.play_until_struck(self.steps)
-            else:
+            if stop is None:
                 session.play(self.steps, self.last)
+            else:
+                session.play_until_struck(self.steps, stop)
             fired = len(witness.fired)
             if not fired:
                 return Trial(0, promise=self.promise)

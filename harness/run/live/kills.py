@@ -357,7 +357,7 @@ def without(workload: Workload, unsupported: set[int]) -> Workload:
 
 
 def fingerprint(image: Image) -> str:
-    """A digest of all that a recovery can see: names, contents, modes, links, and the order of modification times."""
+    """A digest of all that a recovery can see: names, contents, attributes, links, and the order of times."""
     digest = hashlib.blake2b()
     paths = image.paths()
     ranks = {time: rank for rank, time in enumerate(sorted({node.mtime_ns for node in image.nodes.values()}))}
@@ -365,7 +365,7 @@ def fingerprint(image: Image) -> str:
         node = image.nodes[number]
         rank = -1 if node.kind is InodeKind.DIRECTORY else ranks[node.mtime_ns]
         first = next(other for other, same in paths.items() if same == number)
-        digest.update(repr((path, first, node.kind.value, node.mode, rank, node.target)).encode())
+        digest.update(repr((path, first, node.kind.value, node.mode, rank, node.target, node.attributes)).encode())
         digest.update(hashlib.blake2b(node.content).digest())
     return digest.hexdigest()
 

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
-from harness.judge.choices import STATES_LIMIT, Account, Answer, Relapse, Settled, explain, of_key, possible_states
+from harness.judge.choices import (
+    STATES_LIMIT,
+    Account,
+    Answer,
+    Relapse,
+    Settled,
+    explain,
+    of_key,
+    outcomes,
+    possible_states,
+)
 from tests.unit.judge.own_models import Add, Pop, Push, Queue, Sum
 
 
@@ -70,6 +80,17 @@ def test_a_relapse_takes_the_last_operations_before_it_and_none_after() -> None:
     assert explain(LOG, account, ["a", "e"]) is Answer.NO, "what was synced is owed"
     assert explain(LOG, account, ["a", "b", "d", "e"]) is Answer.NO, "no hole"
     assert explain(LOG, account, ["a", "b", "c", "d"]) is Answer.NO, "what came after the error is owed"
+
+
+def test_a_state_tells_what_became_of_a_failed_operation_or_does_not() -> None:
+    table = failing([Put("a", "1"), Put("a", "2"), Put("b", "3"), Put("a", "2"), Compact()], 1, 2, 3, 4)
+    assert outcomes(KEY_VALUE, table, {"a": "2"}) == {2: False}  # either of the two that wrote it, or both
+    assert outcomes(KEY_VALUE, table, {"a": "1", "b": "3"}) == {1: False, 2: True, 3: False}
+    assert outcomes(KEY_VALUE, table, {"a": "9"}) == {}
+    queue = failing([Push("a"), Push("b")], 1)
+    assert outcomes(Queue(), queue, ["a", "b"]) == {1: True}
+    assert outcomes(Queue(), queue.settling(1, happened=False), ["a", "b"]) == {}
+    assert explain(Queue(), queue.settling(1, happened=False), ["a", "b"]) is Answer.NO
 
 
 def test_maintenance_changes_nothing() -> None:
@@ -166,8 +187,8 @@ def every_history(account: Account) -> set[tuple[int, ...]]:
     histories: set[tuple[int, ...]] = {()}
     kept_at: list[set[tuple[int, ...]]] = [histories]
     for index in range(len(account.operations)):
-        after = {(*history, index) for history in histories}
-        if index in account.failed:
+        after = {(*history, index) for history in histories if index not in account.never}
+        if index in account.failed | account.never:
             after |= histories
         for relapse in account.relapses:
             if relapse.at == index + 1:
@@ -188,12 +209,15 @@ def state_after(model: Any, account: Account, history: tuple[int, ...]) -> Any:
 @st.composite
 def accounts(draw: st.DrawFn, model: Any) -> Account:
     operations = draw(st.lists(OPERATIONS[model], max_size=6))
-    failed = frozenset(index for index in range(len(operations)) if draw(st.booleans()))
+    fates = draw(st.lists(st.sampled_from(("done", "failed", "failed", "never")), min_size=6, max_size=6))
+    failed, never = (
+        frozenset(index for index in range(len(operations)) if fates[index] == fate) for fate in ("failed", "never")
+    )
     relapses = []
     for at in range(1, len(operations) + 1):
         if draw(st.integers(0, 4)) == 0:
             relapses.append(Relapse(at, draw(st.integers(0, at - 1))))
-    return Account(tuple(operations), failed, tuple(relapses))
+    return Account(tuple(operations), failed, tuple(relapses), never)
 
 
 def possible_snapshots(model: Any) -> list[Any]:

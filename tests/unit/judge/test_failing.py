@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness import DOCUMENT, KEY_VALUE, LOG, Append, AppendMany, Contract, Delete, Put, PutMany, Save, Sync
-from harness.judge.choices import Answer
+from harness.judge.choices import Answer, outcomes
 from harness.judge.classify import Violation
-from harness.judge.failing import ORDER, Ledger, judge_shown, promise_without_crash, worse
+from harness.judge.failing import ORDER, Ledger, judge_read, judge_shown, promise_without_crash, worse
 
 
 def ledger(*notes: tuple[Any, str], promise: str = "acknowledged") -> Ledger:
@@ -131,3 +131,73 @@ def test_the_worse_of_two_violations_is_told() -> None:
     assert worse(None, lost) is lost
     assert worse(None, None) is None
     assert ORDER.index("cannot_open") < ORDER.index("phantom")
+
+
+# --- what the store has shown since -----------------------------------------------------------------
+
+RAISED = ((Put("a", "1"), "ok"), (Put("a", "2"), "raised"))
+
+
+def showing(*shown: Any, known: Ledger) -> Ledger:
+    for state in shown:
+        known.showed(outcomes(KEY_VALUE, known.account(), state))
+    return known
+
+
+def test_what_was_shown_to_have_happened_stays() -> None:
+    known = showing({"a": "2"}, known=ledger(*RAISED))
+    known.closed()
+    violation = judge_shown(KEY_VALUE, known, {"a": "1"})
+    assert violation is not None and (violation.kind, violation.operations) == ("phantom", (1,))
+    assert "had happened" in violation.sentence
+    assert kind(KEY_VALUE, known, {"a": "2"}) is None
+    assert judge_read(known, "a", "2") is None
+    read = judge_read(known, "a", "1")
+    assert read is not None and read.kind == "phantom"
+
+
+def test_what_was_shown_not_to_have_happened_stays_away_once_the_store_went_on() -> None:
+    known = showing({"a": "1"}, known=ledger(*RAISED))
+    assert kind(KEY_VALUE, known, {"a": "2"}) is None  # nothing was acknowledged since
+    known.add(Sync(), raised=False, struck=False)
+    assert kind(KEY_VALUE, known, {"a": "2"}) is None  # no change
+    known.add(Put("b", "3"), raised=False, struck=False)
+    assert kind(KEY_VALUE, known, {"a": "1", "b": "3"}) is None
+    violation = judge_shown(KEY_VALUE, known, {"a": "2", "b": "3"})
+    assert violation is not None and (violation.kind, violation.operations) == ("phantom", (1,))
+    assert "had not happened" in violation.sentence
+
+
+def test_the_next_opening_may_show_what_a_store_that_only_refused_did_not() -> None:
+    known = showing({"a": "1"}, known=ledger(*RAISED))
+    known.add(Put("b", "3"), raised=True, struck=False)
+    known.closed()
+    known.add(Put("c", "4"), raised=False, struck=False)
+    assert kind(KEY_VALUE, known, {"a": "2", "c": "4"}) is None
+    assert kind(KEY_VALUE, known, {"a": "1", "c": "4"}) is None
+
+
+def test_closing_with_an_error_takes_with_it_what_the_handle_showed() -> None:
+    known = showing({"a": "2"}, known=ledger(*RAISED))
+    known.closed(failed=True)
+    assert kind(KEY_VALUE, known, {"a": "1"}) is None
+
+
+def test_what_was_not_promised_to_be_kept_may_be_lost_though_it_was_shown() -> None:
+    known = ledger((Append("a"), "ok"), (Append("b"), "raised"), promise="prefix")
+    known.showed(outcomes(LOG, known.account(), ["a", "b"]))
+    known.closed()
+    assert kind(LOG, known, ["a"]) is None
+
+
+def test_copies_of_a_ledger_have_their_own_outcomes() -> None:
+    known = ledger(*RAISED)
+    copy = known.copy()
+    showing({"a": "2"}, known=known)
+    assert kind(KEY_VALUE, copy, {"a": "1"}) is None
+    assert kind(KEY_VALUE, known.after((Put("z", "0"),), frozenset()), {"a": "1", "z": "0"}) == "phantom"
+
+
+def test_a_later_operation_is_judged_by_what_was_said_if_that_does_not_explain_it_either() -> None:
+    known = showing({"a": "2"}, known=ledger(*RAISED))
+    assert kind(KEY_VALUE, known, {}) == "lost_acknowledged"

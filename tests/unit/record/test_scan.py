@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 
-from harness.core.trace import Image, InodeKind, Node, empty_image
-from harness.record import same_image, scan
+from harness.core.trace import Blindness, Image, InodeKind, Node, empty_image
+from harness.crash.materialize import Materializer
+from harness.record import Recorder, same_image, scan
 
 
 def test_scan_reads_everything(root):
@@ -61,3 +63,37 @@ def test_a_missing_directory_is_an_error(root):
 
 def test_an_image_is_a_value(root):
     assert isinstance(scan(root), Image)
+
+
+def attributes(image):
+    return {path: image.nodes[number].attributes for path, number in image.paths().items()}
+
+
+def test_extended_attributes_of_files_are_read_and_put_back(root, tmp_path):
+    (root / "f").write_bytes(b"abc")
+    (root / "g").write_bytes(b"abc")
+    os.setxattr(root / "f", "user.b", b"2")
+    os.setxattr(root / "f", "user.a", b"1")
+    image = scan(root)
+    held = {"f": (("user.a", b"1"), ("user.b", b"2")), "g": ()}
+    assert attributes(image) == held
+
+    other = tmp_path / "other"
+    other.mkdir()
+    materializer = Materializer(other)
+    materializer.place(image)
+    assert attributes(scan(other)) == held
+    os.setxattr(other / "g", "user.a", b"9")
+    os.removexattr(other / "f", "user.b")
+    materializer.place(image)
+    assert attributes(scan(other)) == held
+    materializer.place(Image({number: replace(node, attributes=()) for number, node in image.nodes.items()}))
+    assert attributes(scan(other)) == {"f": (), "g": ()}
+
+
+def test_attributes_that_were_there_before_a_recording_are_noticed(root):
+    (root / "f").write_bytes(b"abc")
+    os.setxattr(root / "f", "user.a", b"1")
+    recorder = Recorder(root)
+    recorder.start()
+    assert [unseen.what for unseen in recorder.finish(()).unseen] == [Blindness.EXTENDED_ATTRIBUTES]

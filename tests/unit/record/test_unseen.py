@@ -57,6 +57,7 @@ def save(root, data="x"):
             "            view[0] = 1\n",
             ["WRITABLE_MAPPING", "REPLAY_DIFFERS"],
         ),
+        ("import ctypes\nmark = ctypes.CDLL(None).fsetxattr\ndef run(root): pass", ["FOREIGN_IO"]),
         ("import os\ndef run(root): os.system('true')", ["CHILD_PROCESS"]),
         ("import subprocess\ndef run(root): subprocess.run(['true'])", ["CHILD_PROCESS"]),
         ("import os\ndef run(root): os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", ["CHILD_PROCESS"]),
@@ -106,6 +107,45 @@ def test_hostile_stores(tmp_path, source, expected):
 
 
 @pytest.mark.parametrize(
+    ("source", "times"),
+    [
+        (
+            "import os\n"
+            "def run(root):\n"
+            "    (root / 'a').write_text('x')\n"
+            "    os.setxattr(root / 'a', 'user.sum', b'1')",
+            1,
+        ),
+        (
+            "import os\n"
+            "def run(root):\n"
+            "    with open(root / 'a', 'w') as stream:\n"
+            "        os.setxattr(stream.fileno(), 'user.sum', b'1')\n"
+            "        os.removexattr(stream.fileno(), b'user.sum')",
+            2,
+        ),
+        (
+            "import os, shutil\n"
+            "def run(root):\n"
+            "    (root.parent / 'a').write_text('x')\n"
+            "    os.setxattr(root.parent / 'a', 'user.sum', b'1')\n"
+            "    shutil.copy2(root.parent / 'a', root / 'a')",
+            1,
+        ),
+        (
+            "import os\n"
+            "def run(root):\n"
+            "    (root.parent / 'a').write_text('x')\n"
+            "    os.setxattr(root.parent / 'a', 'user.sum', b'1')",
+            0,
+        ),
+    ],
+)
+def test_extended_attributes_of_its_files_are_noticed(tmp_path, source, times):
+    assert kinds(run_store(tmp_path, source)) == ["EXTENDED_ATTRIBUTES"] * times
+
+
+@pytest.mark.parametrize(
     "source",
     [
         "",
@@ -137,6 +177,9 @@ def test_harmless_stores(tmp_path, source):
         "import mmap; stream = open(root / 'f', 'r+b'); mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)",
         "import mmap; stream = open(root / 'f', 'rb'); mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)",
         "import mmap; stream = open(__file__, 'rb'); mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)",
+        "os.listxattr(root / 'f')",
+        "import shutil; shutil.copy2(root / 'f', root / 'g'); shutil.copystat(root / 'g', root / 'f')",
+        "import contextlib\n    with contextlib.suppress(OSError): os.removexattr(root / 'f', 'user.sum')",
         "import socket; one, two = socket.socketpair(); os.write(one.fileno(), b'x'); one.close(); two.close()",
     ],
 )

@@ -143,7 +143,7 @@ class Table:
 
 
 class EagerTable(Table):
-    """Changes the table before it is saved, and answers from it. What failed may be seen: that is allowed."""
+    """Changes the table before it is saved, and answers from it: what failed is seen, and gone at the next opening."""
 
     def apply(self, store: Any, operation: Any) -> Any:
         match operation:
@@ -155,6 +155,13 @@ class EagerTable(Table):
                 store.pop(key, None)
         self.documents.save(self.directory, json.dumps(store).encode())
         return None
+
+
+class CarefulEagerTable(EagerTable):
+    """Changes the table before it is saved, and answers from it; what failed is saved when it is closed."""
+
+    def close(self, store: Any) -> None:
+        self.documents.save(self.directory, json.dumps(store).encode())
 
 
 class Log:
@@ -209,6 +216,55 @@ class Log:
         rest = memoryview(line)
         while rest:
             rest = rest[os.write(store, rest) :]
+
+
+class FlushedLater(Log):
+    """Answers from memory; a line whose write or sync failed stays in the buffer, and goes with the next one."""
+
+    def open(self, directory: Path) -> Any:
+        store = super().open(directory)
+        self.known, self.waiting = Log.lines(self, store), b""
+        return store
+
+    def lines(self, store: Any) -> list[str]:
+        return list(self.known)
+
+    def append(self, store: Any, line: bytes) -> None:
+        self.waiting += line
+        end = os.fstat(store).st_size
+        try:
+            self.write(store, self.waiting)
+            os.fsync(store)
+        except OSError:
+            os.ftruncate(store, end)
+            raise
+        self.known.extend(self.waiting.decode().splitlines())
+        self.waiting = b""
+
+
+class Refusing(Log):
+    """Answers from memory, and refuses every other line when one failed, of which the next opening may find all."""
+
+    def open(self, directory: Path) -> Any:
+        store = super().open(directory)
+        data = os.pread(store, 1 << 20, 0)
+        os.ftruncate(store, data.rfind(b"\n") + 1)
+        self.known = Log.lines(self, store)
+        return store
+
+    def lines(self, store: Any) -> list[str]:
+        return list(self.known)
+
+    def append(self, store: Any, line: bytes) -> None:
+        if self.sick:
+            raise RuntimeError("an append failed: reopen the log")
+        try:
+            self.write(store, line)
+            os.fsync(store)
+        except OSError:
+            self.sick = True
+            raise
+        self.known.append(line.decode().strip())
 
 
 class PatientLog(Log):

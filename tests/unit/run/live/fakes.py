@@ -97,7 +97,8 @@ def exhibit(workload: Workload) -> Exhibit:
 
 def kind_of_engine(**changes: Any) -> EngineKind:
     """An engine for `ENGINES`, its behaviour as given."""
-    names = ("deterministic", "ordered", "needs_io_error", "follows", "following_least", "watches", "promises")
+    behaviour = ("deterministic", "ordered", "cost", "least", "needs_io_error", "promises")
+    names = (*behaviour, "follows", "following_least", "watches")
     attributes = {name: changes.pop(name) for name in names if name in changes}
     return EngineKind(lambda *given: FakeEngine(*given, **changes), (Nudge,), "nudges", **attributes)
 

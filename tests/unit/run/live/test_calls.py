@@ -93,6 +93,22 @@ def test_an_error_of_the_last_flush_that_nobody_hears_of(make_bench: Make) -> No
     assert {kind for kind, _ in found} == {"swallowed_error"}
 
 
+@pytest.mark.parametrize("steps", [PUTS, (Put("a", "1"), Put("a", "2"), Put("b", "2"))])
+def test_what_failed_is_shown_and_then_taken_back(make_bench: Make, steps: tuple[Any, ...]) -> None:
+    """Also where a later operation would have mended it."""
+    made = engine(make_bench, stores.EagerTable, steps)
+    found = broken(made)
+    assert {kind for kind, _ in found} == {"phantom"}
+    assert ("phantom", "rest = rest[os.write(descriptor, rest) :]") in found
+    trial = made.attempt(found["phantom", "rest = rest[os.write(descriptor, rest) :]"])
+    assert trial.violation is not None and "raised, the store showed that it had happened" in trial.violation.sentence
+
+
+def test_what_was_shown_not_to_have_happened_turns_up_with_the_next_operation(make_bench: Make) -> None:
+    found = broken(engine(make_bench, stores.FlushedLater, APPENDS[:3]))
+    assert {kind for kind, _ in found} == {"phantom"}
+
+
 # --- sound behaviour ------------------------------------------------------------------------------
 
 
@@ -102,7 +118,8 @@ def test_an_error_of_the_last_flush_that_nobody_hears_of(make_bench: Make) -> No
         (stores.Documents, SAVES),
         (stores.RetriedOnce, SAVES),
         (stores.Table, PUTS),
-        (stores.EagerTable, PUTS),
+        (stores.CarefulEagerTable, PUTS),
+        (stores.Refusing, APPENDS[:3]),
         (stores.Log, APPENDS[:3]),
         (stores.Buffered, APPENDS),
     ],

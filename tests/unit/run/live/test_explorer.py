@@ -42,6 +42,16 @@ def test_one_defect_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert tried.struck[(SITE.file, SITE.line, SITE.function, "write", "nudge", "broke")] == 2
 
 
+def test_the_least_is_tried_whatever_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, cost=100, least=3)
+    assert [explored(tmp_path, job(puts(1), most=most)).trials for most in (0, 100, 500)] == [0, 3, 5]
+
+
+def test_quick_has_several_races() -> None:
+    """One alone, in which nobody is killed, would say nothing about the others."""
+    assert ENGINES["writers-races"].least >= 3
+
+
 def test_a_violation_by_a_fault_that_never_struck_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, idle=(4,), broken=breaks_at(4))
     assert explored(tmp_path, job(puts(1))).found == []
