@@ -6,9 +6,13 @@ surrogates, the empty string included.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
+
+from harness.core.plain import copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,37 @@ class Compact:
 
 
 READS = (Get, Load, Read)
+
+_FIXED = frozenset((str, bytes, int, float, bool, type(None)))
+
+
+def for_store(operation: Any) -> Any:
+    """`operation` for the store: a copy where a store could change it, so that it is judged by what it was asked.
+
+    Every client gives a store its operations through here. A frozen dataclass that holds nothing but immutable
+    built-ins is given as it is, and so is an operation that can't be copied.
+    """
+    if _is_fixed_operation(operation):
+        return operation
+    with contextlib.suppress(Exception):
+        if type(operation) is Save:
+            return Save(copied(operation.document))
+        return copy.deepcopy(operation)
+    return operation
+
+
+def _is_fixed_operation(operation: Any) -> bool:
+    parameters = getattr(operation, "__dataclass_params__", None)
+    if parameters is None:
+        return _is_fixed(operation)
+    if not parameters.frozen:
+        return False
+    names = (*operation.__dataclass_fields__, *getattr(operation, "__dict__", ()))
+    return all(_is_fixed(getattr(operation, name, None)) for name in names)
+
+
+def _is_fixed(value: Any) -> bool:
+    return type(value) in _FIXED or (type(value) in (tuple, frozenset) and all(map(_is_fixed, value)))
 
 
 def describe(operation: object, *, limit: int = 60) -> str:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from harness.core.errors import Unsupported
-from harness.core.operations import READS, describe
+from harness.core.operations import READS, describe, for_store
 
 #: How often memory is looked at in a run.
 _LOOKS = 200
@@ -162,7 +162,7 @@ class Client:
         number = -1
         for number, operation in enumerate(load):
             with contextlib.suppress(BaseException):
-                self.timed(None, "apply", partial(adapter.apply, store, operation), number)
+                self.timed(None, "apply", partial(adapter.apply, store, for_store(operation)), number)
         return number + 1
 
 
@@ -207,7 +207,7 @@ class ClosedLoop:
     def _operation(self, number: int, operation: Any) -> None:
         times = self.sampled.read if isinstance(operation, READS) else self.sampled.apply
         try:
-            self.client.timed(times, "apply", partial(self.adapter.apply, self.store, operation), number)
+            self.client.timed(times, "apply", partial(self.adapter.apply, self.store, for_store(operation)), number)
         except Unsupported:
             self.sampled.unsupported += 1
         except BaseException as error:  # SystemExit too

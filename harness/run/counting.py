@@ -24,6 +24,7 @@ from typing import Any
 
 from harness.core.costs import BLOCKS, PYTHON_CALLS, READ, WRITTEN
 from harness.core.errors import Unsupported, UsageError
+from harness.core.operations import for_store
 from harness.core.workload import Reopen, Workload
 from harness.record import get_ready, install, kernel
 from harness.record.callsite import HARNESS, is_of_the_store
@@ -161,7 +162,7 @@ class _Run:
         """What a store refuses costs something as well, but for what it can't take."""
         name = type(step).__name__
         try:
-            self._during(name, Step.OPERATION, self._adapter.apply, self._store, step)
+            self._during(name, Step.OPERATION, self._adapter.apply, self._store, for_store(step))
         except Unsupported:
             self.operations[name] -= 1
         except Exception:

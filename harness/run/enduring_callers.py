@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import Unsupported
+from harness.core.operations import for_store
 from harness.measure.arrivals import Arrival
 from harness.measure.lanes import shares
 from harness.measure.openloop import RunClock, Sample, performed
@@ -211,7 +212,7 @@ class SharedEndurance(Endurance):
         caller.lane.progress.begin(caller.lane.progress.begun)
         self._calls.enter(caller.number)
         try:
-            self.adapter.apply(self.store, caller.operation)
+            self.adapter.apply(self.store, for_store(caller.operation))
         except Unsupported:
             caller.outcome = "unsupported"
         except Exception as error:

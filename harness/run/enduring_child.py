@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from harness.core.errors import Unsupported
-from harness.core.operations import describe
+from harness.core.operations import describe, for_store
 from harness.judge.ledger import Standing
 from harness.measure.arrivals import Arrival, Schedule
 from harness.measure.openloop import Clock, RealClock, RunClock, Sample, run_closed_loop, run_open_loop
@@ -253,7 +253,7 @@ class Endurance:
         self.progress.begin(index)
         self.board.enter(0, "apply")
         try:
-            self.adapter.apply(self.store, self._operation)
+            self.adapter.apply(self.store, for_store(self._operation))
         except Unsupported:
             self._outcome = "unsupported"
         except Exception as error:

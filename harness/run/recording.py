@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import Unsupported, UsageError
-from harness.core.operations import describe
+from harness.core.operations import describe, for_store
 from harness.core.trace import MarkerKind, Trace
 from harness.core.workload import Reopen, Workload
 from harness.record import Recorder
@@ -211,7 +211,7 @@ class _Session:
         self.recorder.mark(MarkerKind.BEGIN, index)
         self.board.enter(number, Step.OPERATION)
         try:
-            self.adapter.apply(self.store, step)
+            self.adapter.apply(self.store, for_store(step))
         except Unsupported:
             self.unsupported.add(number)
         except BaseException as error:

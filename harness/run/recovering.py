@@ -27,7 +27,7 @@ from typing import Any, Protocol, Self
 from harness.core.adapter import supported_operations
 from harness.core.errors import Unsupported
 from harness.core.models import BUILT_IN_MODELS
-from harness.core.operations import Compact, Sync, describe
+from harness.core.operations import Compact, Sync, describe, for_store
 from harness.core.plain import plain_bytes
 from harness.core.trace import Trace
 from harness.judge.oracle import Oracle
@@ -176,7 +176,7 @@ class Recoverer:
         adapter = self._call(Step.SECOND_OPEN, self.adapter)
         store = self._call(Step.SECOND_OPEN, adapter.open, self.directory)
         begin()
-        self._call(Step.APPLY, adapter.apply, store, operation)
+        self._call(Step.APPLY, adapter.apply, store, for_store(operation))
 
     def _first(self) -> tuple[Any, bool]:
         adapter = self._call(Step.OPEN, self.adapter)
@@ -220,7 +220,7 @@ class Recoverer:
         again = not spare or (count + len(oracle.operations)) % 2 == 0
         for operation in itertools.islice(itertools.chain(rest if again else (), spare), wanted):
             try:
-                self._call(Step.APPLY, adapter.apply, store, operation)
+                self._call(Step.APPLY, adapter.apply, store, for_store(operation))
             except StoreFailed as failure:
                 if not isinstance(failure.error, Unsupported):
                     raise

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.core.contract import Contract
 from harness.core.errors import Unsupported
-from harness.core.operations import describe
+from harness.core.operations import describe, for_store
 from harness.core.workload import Reopen, Workload
 from harness.crash.materialize import Materializer
 from harness.run.recovering import Board, Recoverer, Step, Surroundings, read_state, text_of_error
@@ -118,7 +118,7 @@ class Client:
 
     def ask(self, read: Any) -> Any:
         """What the store answers to an operation that only reads. Raises what the store raises."""
-        return self.bench.call(Step.OPERATION, self._adapter.apply, self._store, read)
+        return self.bench.call(Step.OPERATION, self._adapter.apply, self._store, for_store(read))
 
     def _failed(self, what: str, error: BaseException) -> None:
         text = f"{what} raised {text_of_error(error)}"
@@ -128,7 +128,7 @@ class Client:
     def _apply(self, operation: Any) -> None:
         index = len(self.operations)
         try:
-            self.bench.call(Step.OPERATION, self._adapter.apply, self._store, operation)
+            self.bench.call(Step.OPERATION, self._adapter.apply, self._store, for_store(operation))
         except Unsupported:
             self.unsupported += 1
             return

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.core.adapter import supported_operations
 from harness.core.models import BUILT_IN_MODELS, KEY_VALUE, LOG
-from harness.core.operations import Append, Get, Load, Put, PutMany, Read, Save, describe
+from harness.core.operations import Append, Get, Load, Put, PutMany, Read, Save, describe, for_store
 from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Workload
 from harness.inject import damage as injury
@@ -206,7 +206,7 @@ class DamageEngine:
                 adapter = self.bench.call(Step.SECOND_OPEN, self.bench.adapter)
                 store = self.bench.call(Step.SECOND_OPEN, adapter.open, self.bench.directory)
                 for operation in following:
-                    self.bench.call(Step.APPLY, adapter.apply, store, operation)
+                    self.bench.call(Step.APPLY, adapter.apply, store, for_store(operation))
                 self.bench.call(Step.SECOND_CLOSE, adapter.close, store)
             except BaseException as error:
                 raised = self.opener.raised(Step.APPLY, error, signals.count > 0)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.core.errors import HarnessFault, Unsupported
+from harness.core.operations import for_store
 from harness.core.persistence import PROCESS_CRASH, PersistenceModel, Survival
 from harness.core.program import TurnClock
 from harness.core.trace import CallSite, Image, MarkerKind, Trace
@@ -223,7 +224,7 @@ class _Tenant:
         index = len(self.operations)
         self.recorder.mark(MarkerKind.BEGIN, index)
         with contextlib.nullcontext() if self.syncs is None else self.syncs.during(index):
-            outcome = self._call(self.adapter.apply, self.store, operation)
+            outcome = self._call(self.adapter.apply, self.store, for_store(operation))
         if self.syncs is not None and outcome.error:
             self.syncs.raised(index)
         if not outcome.unsupported:

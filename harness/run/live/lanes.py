@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.core.errors import Unsupported
 from harness.core.history import Called, Disturbance, History, Outcome, history_of
-from harness.core.operations import describe
+from harness.core.operations import describe, for_store
 from harness.core.trace import CallSite
 from harness.core.workload import By, Workload
 from harness.inject import kills
@@ -98,7 +98,7 @@ class LaneClient(Client):
 def completed(bench: Bench, adapter: Any, store: Any, operation: Any) -> Completion:
     """Carry an operation out. Whatever it raises leaves open whether it happened, but for `Unsupported`."""
     try:
-        answer = bench.call(Step.OPERATION, adapter.apply, store, operation)
+        answer = bench.call(Step.OPERATION, adapter.apply, store, for_store(operation))
     except Unsupported as error:
         return Completion(now_ns(), Outcome.FAIL, error=text_of_error(error)[:_LONGEST_TEXT])
     except BaseException as error:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from harness.core.models import DOCUMENT, KEY_VALUE
-from harness.core.operations import Put, Save
+from harness.core.operations import Put, Save, for_store
 from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Workload
 from harness.inject.leaks import Cycle, LeakFault
@@ -203,7 +203,7 @@ def _cycle(bench: Bench, again: Any) -> None:
     if again is None:
         read_state(adapter, store)
     else:
-        adapter.apply(store, again)
+        adapter.apply(store, for_store(again))
     adapter.close(store)
 
 

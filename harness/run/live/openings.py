@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.operations import describe
+from harness.core.operations import describe, for_store
 from harness.core.trace import CallSite
 from harness.judge.damage import Opening
 from harness.judge.oracle import Oracle
@@ -66,7 +66,7 @@ class Opener:
             return ""
         state = self.oracle.states[count][0]
         for probe in self.probes:
-            answer = self.bench.call(Step.OPERATION, adapter.apply, store, probe)
+            answer = self.bench.call(Step.OPERATION, adapter.apply, store, for_store(probe))
             expected = self.oracle.model.step(state, probe)[1]
             if not _same_answer(answer, expected):
                 shown = f"{describe(probe)} answers {describe(answer)}"

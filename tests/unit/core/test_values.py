@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import PRESETS, Append, AppendMany, Get, Load, Put, PutMany, Save, Sync
-from harness.core.operations import READS, describe
+from harness.core.operations import READS, describe, for_store
 from harness.core.persistence import (
     POWER_LOSS_PRESETS,
     DataAgainstEntries,
@@ -27,6 +27,32 @@ from harness.core.trace import ROOT, CallSite, Image, InodeKind, Node, empty_ima
 from harness.core.workload import Reopen, Workload
 
 # --- operations and workloads ----------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Tag:
+    """An operation of a user's own, with a list."""
+
+    names: list[str]
+
+
+def test_a_store_gets_an_operation_of_its_own() -> None:
+    """What it does to it changes nothing for the judge."""
+    save, tag = Save({"list": [1]}), Tag(["a"])
+    for given in (for_store(save).document["list"], for_store(tag).names):
+        given.append("more")
+    assert (save, tag) == (Save({"list": [1]}), Tag(["a"]))
+    assert for_store(save) == save and for_store(tag) == tag
+
+
+@pytest.mark.parametrize("operation", [Put("a", "1"), PutMany((("a", "1"),)), AppendMany(("a",)), Load(), Sync()])
+def test_an_operation_that_nobody_can_change_is_not_copied(operation: object) -> None:
+    assert for_store(operation) is operation
+
+
+def test_an_operation_that_cannot_be_copied_is_given_as_it_is() -> None:
+    operation = Tag([(number for number in ())])  # type: ignore[list-item]  # a generator
+    assert for_store(operation) is operation
 
 
 def test_long_text_is_cut_with_its_length() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import Delete, Put, Unsupported, UsageError
+from harness import Delete, Put, Save, Unsupported, UsageError
 from harness.core.trace import MarkerKind
 from harness.core.workload import Reopen, Workload
 from harness.record import uninstall
@@ -82,6 +82,18 @@ def test_operations_that_a_store_cannot_take_leave_the_workload(tmp_path: Path) 
 
     assert trace.operations == (Put("a", "1"),) and trace.unsupported == 1
     assert not (tmp_path / "litter").exists()
+
+
+def test_an_operation_is_judged_as_it_was_asked_for(tmp_path: Path) -> None:
+    """A store that changes the document it is given loses what it takes out, and is not judged by the rest."""
+
+    class Private(Sound):
+        def apply(self, store: Path, operation: Any) -> None:
+            operation.document.pop("secret")
+
+    trace, _ = traced(Private, tmp_path, Save({"secret": 1, "open": 2}))
+
+    assert trace.operations == (Save({"secret": 1, "open": 2}),)
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
