@@ -105,10 +105,8 @@ def test_schedules_that_never_fired_leave_the_claim_unknown() -> None:
     reason = "the schedule 'kill@99' never fired: the workload made 9 calls"
     tried = Tried("here", planned=1, trials=1, idle=1, operations=2, idle_because=reason)
 
-    assert live._verdict(Series(scenario, "process_crash", "acknowledged", [], [tried])) == (
-        Verdict.UNKNOWN,
-        [f"no fault fired: {reason}"],
-    )
+    series = Series(scenario, "process_crash", "acknowledged", [], [tried])
+    assert series.concluded() == (Verdict.UNKNOWN, [f"no fault fired: {reason}"])
 
 
 class _Campaign:
