@@ -95,8 +95,8 @@ _FIXED = frozenset((str, bytes, int, float, bool, type(None)))
 def for_store(operation: Any) -> Any:
     """`operation` for the store: a copy where a store could change it, so that it is judged by what it was asked.
 
-    Every client whose store is judged gives it its operations through here. A frozen dataclass that holds nothing but immutable
-    built-ins is given as it is, and so is an operation that can't be copied.
+    Every client whose store is judged gives it its operations through here. A frozen dataclass that holds nothing but
+    immutable built-ins is given as it is, and so is an operation that can't be copied.
     """
     if _is_fixed_operation(operation):
         return operation

@@ -210,25 +210,18 @@ class Session:
         self.left: Image | None = None
         self.then = self.looked = self.ledger
 
-    def play(self, steps: Iterable[Any], last: Iterable[Any]) -> None:
-        """Go through `steps`, then without the fault through the `last` ones, and close."""
+    def play(self, steps: Iterable[Any], last: Iterable[Any], stop: Stop | None = None) -> None:
+        """Go through `steps`, then without the fault through the `last` ones, and close; with `stop` only through those
+        up to the one in which the fault strikes."""
         with kernel.engage(self.gate):
             self._watched(self.client.open)
             for step in steps:
-                self._step(step)
-            self._end(last)
-
-    def play_until_struck(self, steps: Iterable[Any], stop: Stop) -> None:
-        """Go through `steps` up to the one in which the fault strikes, and close."""
-        with kernel.engage(self.gate):
-            self._watched(self.client.open)
-            for step in steps:
-                if self.gate.fired:
+                if stop is not None and self.gate.fired:
                     break
-                self._step(step, last=True)
+                self._step(step, last=stop is not None)
             if stop is Stop.ONCE_READ:
                 self._look()
-            self._end(())
+            self._end(last if stop is None else ())
 
     def _end(self, last: Iterable[Any]) -> None:
         self.gate.lift()
@@ -472,10 +465,7 @@ class CallsEngine:
         self.bench.materializer.place(empty_image())
         before = descriptors(self.bench.directory)
         session = Session(self.bench, gate)
-        if stop is None:
-            session.play(self.steps, self.last)
-        else:
-            session.play_until_struck(self.steps, stop)
+        session.play(self.steps, self.last, stop)
         close_leaked(self.bench.directory, before)
         return session
 

@@ -161,10 +161,7 @@ class DisksEngine(CallsEngine):
         session = Session(self.bench, witness)
         steps = self._script(fault, filler, witness)
         try:
-            if stop is None:
-                session.play(steps, self.last)
-            else:
-                session.play_until_struck(steps, stop)
+            session.play(steps, self.last, stop)
         finally:
             filler.release()
         close_leaked(self.bench.directory, before)

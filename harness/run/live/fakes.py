@@ -234,10 +234,7 @@ class FakeDisksEngine(CallsEngine):
         with self._disk() as (bench, witness, disk):
             engine, session = self._inside(bench), Session(bench, witness)
             disk.limit(fault.free_bytes)
-            if stop is None:
-                session.play(self.steps, self.last)
-            else:
-                session.play_until_struck(self.steps, stop)
+            session.play(self.steps, self.last, stop)
             fired = len(witness.fired)
             if not fired:
                 return Trial(0, promise=self.promise)
