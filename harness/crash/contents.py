@@ -155,7 +155,7 @@ def with_fills(
     gaps = gaps_of(file, choice)
     if gaps:
         longest = max(end - start for start, end in _merged(gaps))
-        for number, fill in enumerate(garbage.fills(longest, operation, file.inode), 1):
+        for number, fill in enumerate(garbage.fills(longest, operation), 1):
             found.append((_filled(window, gaps, fill), Choice(choice.kept, choice.sizes, number)))
     return found
 

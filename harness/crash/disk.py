@@ -85,8 +85,6 @@ class Disk:
         file = self.files.get(effect.inode)
         if file is not None:
             self._forget_times(file)
-            if effect.size < file.size:
-                self.garbage.free(effect.inode)
             file.set_size(event, time_ns, effect.size)
             self._note_pending(file)
 

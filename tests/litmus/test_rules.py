@@ -351,15 +351,6 @@ def test_garbage_includes_what_an_earlier_operation_wrote() -> None:
     assert {b"", b"present", bytes(7), NOISE[:7], b"earlier"} == seen
 
 
-def test_what_stands_in_a_file_is_no_garbage_of_its_own() -> None:
-    """Its blocks are in use, so none of them is given to it once more: a record is never there twice."""
-    program = Program(a=b"").write("a", 0, b"earlier", operation=0).fsync("a")
-    program.write("a", 7, b"present", operation=1)
-    seen = {dict(outcome)["a"] for outcome in program.outcomes("strict")}
-    assert {b"earlierpresent", b"earlier" + bytes(7), b"earlier" + NOISE[:7]} <= seen
-    assert b"earlierearlier" not in seen
-
-
 def test_what_was_cut_off_a_file_may_show_in_it_again() -> None:
     """Its blocks were free, and may be those that it is given next: the log that is used again from its beginning."""
     program = Program(a=b"").write("a", 0, b"earlier", operation=0).fsync("a").truncate("a", 0).fsync("a")
