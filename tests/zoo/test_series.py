@@ -98,10 +98,12 @@ def test_threads_that_share_a_log_are_quiet() -> None:
     assert (run.mode, run.alarm, run.unknown, run.idle) == (Mode.TURNS, "", "", "") and run.operations >= LEAST
 
 
-@pytest.mark.parametrize(("module", "seed"), [("d43_read_before_lock", 0), ("d44_unlocked_shared_table", 0)])
-def test_a_store_that_loses_updates_is_not_quiet(module: str, seed: int) -> None:
-    """Processes that race, and threads that take turns."""
-    assert quiet(defective(module), seed).alarm.startswith(("lost_update: ", "not_linearizable: "))
+@pytest.mark.parametrize("module", ["d43_read_before_lock", "d44_unlocked_shared_table"])
+def test_a_store_that_loses_updates_is_not_quiet(module: str) -> None:
+    """Processes that race, and threads that take turns. With one seed of several at least: no race is certain."""
+    alarms = (quiet(defective(module), seed).alarm for seed in range(20))
+
+    assert any(alarm.startswith(("lost_update: ", "not_linearizable: ")) for alarm in alarms)
 
 
 def test_a_sound_breaker_has_an_order_for_its_answers() -> None:
