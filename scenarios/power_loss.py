@@ -43,4 +43,13 @@ SCENARIOS = (
         family="short",
         during_recovery=True,
     ),
+    Scenario(
+        name="power-loss-threads",
+        claim="power_loss",
+        tries="let threads that share one handle take turns, and cut the power at every call of each schedule",
+        faults=("switch of threads", *_FAULTS),
+        family="pairs",
+        minimum_operations=3,
+        engine="power-loss-threads",
+    ),
 )

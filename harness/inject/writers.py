@@ -104,6 +104,16 @@ class Turns:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """Threads that share one handle take turns as in `Turns`, and the power fails at any moment of that."""
+
+    switches: tuple[int, ...]
+
+    def describe(self) -> str:
+        return f"{Turns(self.switches).describe()}, and then the power failed"
+
+
+@dataclass(frozen=True, slots=True)
 class Stand:
     """Where a thread is to stand: it took a lock in the line `holding`, and is about to ask for another in `asking`.
 

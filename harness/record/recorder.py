@@ -44,15 +44,24 @@ class Recorder:
 
     `before_sync` is called right before each call that makes data durable while an operation is in
     progress, in the thread that is about to make it: the last moment at which others may see too much.
+
+    `lock` is what calls that change something are made under, one at a time: it is re-entrant, and a caller's own
+    may let threads take turns where they ask for it.
     """
 
     def __init__(
-        self, root: Path, base: Image | None = None, *, before_sync: Callable[[], None] | None = None
+        self,
+        root: Path,
+        base: Image | None = None,
+        *,
+        before_sync: Callable[[], None] | None = None,
+        lock: Any = None,
     ) -> None:
         self._directory = os.path.abspath(root)
         self._root = os.path.realpath(root)
         self._base = base
         self._before_sync = before_sync
+        self._lock = lock
         self._session: Session | None = None
         self._unpatched: list[str] = []
         self._threads_before = 0
@@ -67,7 +76,7 @@ class Recorder:
             raise UsageError(f"There is no directory {self._directory} to record: create it first.")
         patches.install()
         self._unpatched = patches.rebind()
-        session = Session(self._root, self._base, self._before_sync)
+        session = Session(self._root, self._base, self._before_sync, self._lock)
         self._threads_before = threading.active_count()
         with _STARTING:
             if TAP.session is not None:

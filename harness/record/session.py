@@ -76,10 +76,14 @@ class Session:
     """What is known while a recording runs."""
 
     def __init__(
-        self, root: str, base: Image | None, before_sync: Callable[[], None] | None = None
+        self,
+        root: str,
+        base: Image | None,
+        before_sync: Callable[[], None] | None = None,
+        lock: Any = None,
     ) -> None:
         self.ids = Identities(root, base)
-        self.lock = real.RLock()
+        self.lock = real.RLock() if lock is None else lock
         self._acquire, self._release = self.lock.acquire, self.lock.release
         self.handles: dict[int, Handle] = {}
         self.log: list[Record] = []

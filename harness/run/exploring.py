@@ -377,7 +377,7 @@ class Explorer:
     ) -> None:
         trace = self.trace if inside is None else inside.trace
         lost = Losses() if plan.model.survival is Survival.ALL_COMPLETED else state.losses()
-        event = _event_at_fault(plan.model, lost) if lost.damaged else last_begun(trace, state.event)
+        event = event_at_fault(plan.model, lost) if lost.damaged else last_begun(trace, state.event)
         site = site_of(trace, event)
         group = (plan.model.name, promise, violation.kind, inside is not None)
         found = Found(
@@ -514,7 +514,7 @@ def _spread(states: list[_Rewritten]) -> Iterator[_Rewritten]:
         yield from states[start::_STRIDE]
 
 
-def _event_at_fault(model: PersistenceModel, lost: Losses) -> int:
+def event_at_fault(model: PersistenceModel, lost: Losses) -> int:
     """The call to name: the first that was lost, but where everything unsynced is lost the last one.
 
     Of a smallest set of losses the first is the one that others were built on. The states of maximum loss

@@ -21,6 +21,7 @@ from harness.run.live.nemesis import NemesisEngine
 from harness.run.live.resources import ResourceEngine
 from harness.run.live.syncs import SyncsEngine
 from harness.run.live.threads import ThreadsEngine
+from harness.run.live.threads_power import PowerThreadsEngine
 from harness.run.live.values import Trial
 from harness.run.live.writers import ProcessesEngine, RacesEngine, WriterKillsEngine
 from harness.run.live.writers_clocks import WriterClocksEngine
@@ -139,6 +140,15 @@ ENGINES: dict[str, EngineKind] = {
         following_least=12,
         watches=True,
         promises=("threads", "processes"),
+    ),
+    "power-loss-threads": EngineKind(
+        PowerThreadsEngine,
+        PowerThreadsEngine.fault_types,
+        "schedules of threads with a loss of power",
+        ordered=True,
+        cost=40,
+        forks=True,
+        needs_power_loss=True,
     ),
     "writers-processes": EngineKind(
         ProcessesEngine,

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.history import Disturbance
-from harness.core.trace import CallSite, empty_image
+from harness.core.history import Disturbance, Outcome
+from harness.core.trace import CallSite, MarkerKind, empty_image
 from harness.core.workload import Workload
 from harness.explore.clients import every_kind
-from harness.inject.writers import Crossing, Stand, Turns, turns
+from harness.inject.writers import Crossing, Outage, Stand, Turns, turns
 from harness.judge.classify import Violation
 from harness.judge.lock_order import Request
 from harness.judge.lock_order import place as line_of
@@ -44,7 +44,8 @@ SAMPLED = 200
 class Shared:
     """What a process tells whose threads shared a handle. `before` is what was done first, `courses` are the I/O calls
     of each thread, `first_steps` the number of steps when the first had ended; `stuck` says where those stand that will
-    never end. `requests` are those for locks, and `complete` tells whether that is all of them."""
+    never end. `requests` are those for locks, and `complete` tells whether that is all of them. `seen` is what a
+    witness saw."""
 
     parts: list[dict[int, Part]] = field(default_factory=list)
     before: dict[int, Part] = field(default_factory=dict)
@@ -57,6 +58,20 @@ class Shared:
     deadlocked: bool = False
     requests: list[Request] = field(default_factory=list)
     complete: bool = True
+    seen: Any = None
+
+
+class Witness:
+    """Is told in the process of the threads what they do; this one takes no notice."""
+
+    def begin(self) -> None:
+        """The store is about to be opened."""
+
+    def mark(self, kind: MarkerKind, number: int) -> None:
+        """An operation begins in this thread, or has ended."""
+
+    def end(self) -> Any:
+        """All threads have ended; what there is to be told."""
 
 
 class ThreadsEngine(ProcessesEngine):
@@ -111,8 +126,8 @@ class ThreadsEngine(ProcessesEngine):
 
     # --- scenes ----------------------------------------------------------------------------------
 
-    def _scene(self, fault: Turns | Crossing) -> Scene:
-        if isinstance(fault, Turns):
+    def _scene(self, fault: Turns | Outage | Crossing) -> Scene:
+        if not isinstance(fault, Crossing):
             return Scene(tuple(self.lanes), switches=fault.switches)
         before = Lane(0, tuple(enumerate(fault.before, len(self.workload.operations))))
         numbers = len(self.workload.operations) + len(fault.before)
@@ -128,7 +143,7 @@ class ThreadsEngine(ProcessesEngine):
 
     # --- one trial -------------------------------------------------------------------------------
 
-    def attempt(self, fault: Turns | Crossing) -> Trial:
+    def attempt(self, fault: Turns | Outage | Crossing) -> Trial:
         if self.hangs:
             return Trial(0, promise=self.promise, idle="threads waited for ever, and more of that says nothing new")
         scene = self._scene(fault)
@@ -143,13 +158,13 @@ class ThreadsEngine(ProcessesEngine):
             return self._stuck(fault, scene, met, shared)
         return self._judged(fault, met)
 
-    def _ended(self, fault: Turns | Crossing, met: Met, told: Told) -> Trial:
+    def _ended(self, fault: Turns | Outage | Crossing, met: Met, told: Told) -> Trial:
         self.hangs += 1
         kind = "hang" if told.killed else "cannot_open"
         sentence = f"the process of the threads ended ({told.ending})"
         return self._trial(fault, met, self._history(met), Judgement(Violation(kind, sentence)), None)
 
-    def _stuck(self, fault: Turns | Crossing, scene: Scene, met: Met, shared: Shared) -> Trial:
+    def _stuck(self, fault: Turns | Outage | Crossing, scene: Scene, met: Met, shared: Shared) -> Trial:
         """Every thread's place is told, and in the story its stack."""
         self.hangs += not shared.deadlocked
         clients = [(f"client {scene.lanes[standing.place].client}", standing) for standing in shared.stuck]
@@ -177,9 +192,15 @@ class ThreadsEngine(ProcessesEngine):
             self.orders.add(scene, told.answer.requests, complete=told.answer.complete)
         return told
 
+    def witness(self, turnstile: Turnstile) -> Witness:
+        """Who is told what happens in the process of the threads."""
+        return Witness()
+
     def _taking_turns(self, scene: Scene, voice: Voice) -> None:
         turnstile = Turnstile(self.bench.directory, len(scene.lanes), scene.switches, scene.stands)
         steppedlocks.install(turnstile)
+        witness = self.witness(turnstile)
+        witness.begin()
         client = Client(dataclasses.replace(self.bench, board=NoBoard()))
         if not client.open():
             voice.say(Word.TROUBLE, payload=client.elsewhere[-1][:1000].encode(errors="replace"))
@@ -188,7 +209,7 @@ class ThreadsEngine(ProcessesEngine):
         shared = Shared()
         _carry_out(client, scene.before, shared.before, [])
         members = turnstile.members
-        workers = [_Worker(client, lane, n, turnstile) for n, lane in enumerate(scene.lanes)]
+        workers = [_Worker(client, lane, n, turnstile, witness) for n, lane in enumerate(scene.lanes)]
         with kernel.engage(turnstile):
             ended = turnstile.run([worker.work for worker in workers])
         shared.parts = [worker.parts for worker in workers]
@@ -197,6 +218,7 @@ class ThreadsEngine(ProcessesEngine):
         shared.switched = tuple(turnstile.switched)
         shared.requests, shared.complete = turnstile.locks.requests(), not turnstile.locks.is_full
         if ended:
+            shared.seen = witness.end()
             client.close()
         else:
             shared.stuck, shared.is_stuck = turnstile.stacks(), True
@@ -207,11 +229,12 @@ class ThreadsEngine(ProcessesEngine):
 class _Worker:
     """What one of the threads does with the handle that all share."""
 
-    def __init__(self, client: Client, lane: Lane, place: int, turnstile: Turnstile) -> None:
+    def __init__(self, client: Client, lane: Lane, place: int, turnstile: Turnstile, witness: Witness) -> None:
         self.client = client
         self.lane = lane
         self.place = place
         self.turnstile = turnstile
+        self.witness = witness
         self.parts: dict[int, Part] = {}
         self.steps = 0
 
@@ -219,7 +242,9 @@ class _Worker:
         course = self.turnstile.members[self.place].course
         for number, operation in self.lane.numbered:
             self.turnstile.locks.operations[self.place] = number
+            self.witness.mark(MarkerKind.BEGIN, number)
             _carry_out(self.client, Lane(self.lane.client, ((number, operation),)), self.parts, course)
+            self.witness.mark(_ending(self.parts[number]), number)
         self.steps = self.turnstile.steps
 
 
@@ -229,6 +254,11 @@ def _carry_out(client: Client, lane: Lane, parts: dict[int, Part], course: list[
         part = parts[number] = Part(now_ns(), len(course))
         completion = completed(client.bench, *client.handle, operation)
         part.completion, part.to = pickle.loads(pickled(completion)), len(course)
+
+
+def _ending(part: Part) -> MarkerKind:
+    answered = part.completion is not None and part.completion.outcome is Outcome.OK
+    return MarkerKind.ACKNOWLEDGE if answered else MarkerKind.FAIL
 
 
 # --- what came of it ----------------------------------------------------------------------------

@@ -48,7 +48,8 @@ _NOBODY = -1
 class Member:
     """One of the threads that take turns. Its `baton` is held while it is not `called` to go on. `waits` is the lock
     that it waits for; `limited` tells that it gives up after some time; `waits_for_file` is a lock that it waits for in
-    the kernel; `kept` is where it is held back. `course` are its I/O calls, and `trail` the lines of its last steps."""
+    the kernel; `kept` is where it is held back. `course` are its I/O calls, and `trail` the lines of its last steps.
+    `inside` tells that it is in a call and keeps its turn until that is made."""
 
     place: int
     baton: Any = field(default_factory=_thread.allocate_lock)
@@ -59,6 +60,7 @@ class Member:
     limited: bool = False
     waits_for_file: Hold | None = None
     kept: Stand | None = None
+    inside: bool = False
     thread: threading.Thread | None = None
     course: list[Called] = field(default_factory=list)
     trail: list[CallSite | None] = field(default_factory=list)
@@ -136,7 +138,8 @@ class Turnstile:
         member = self._known.get(_thread.get_ident())
         if member is not None and concerns(self._within, call):
             site = _SITES.resolve(*call_site(2))
-            self.step(site)
+            if not member.inside:
+                self.step(site)
             member.course.append(Called(call.name.removeprefix("file_"), site))
             if call.name == "flock":
                 return self._flock(member, call, make, site)
