@@ -7,6 +7,7 @@ answer anything. Of the operations of the built-in models, reads are answered, a
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,14 +69,22 @@ def _own_answers(history: History, model: Any) -> Callable[[Called], Any]:
     """For a user's model: the answer of an operation if the model answers to operations of its type."""
     operations = [called.operation for called in history.operations if called.outcome is not Outcome.FAIL]
     answered = _answered_types(model, operations)
-    examples = getattr(model, "example_operations", None)
-    if examples is not None:
-        answered |= _answered_types(model, examples(random.Random(0), _EXAMPLES))
+    try:
+        answered |= _answered_in_examples(model)
+    except TypeError:  # a model that can't be hashed is asked again each time
+        answered |= _answered_in_examples.__wrapped__(model)
 
     def answer(called: Called) -> Any:
         return called.answer if type(called.operation) in answered else _ANY
 
     return answer
+
+
+@functools.lru_cache(maxsize=16)
+def _answered_in_examples(model: Any) -> frozenset[type]:
+    """Types of operations that the model answers in its own examples, which are the same whatever the history is."""
+    examples = getattr(model, "example_operations", None)
+    return frozenset() if examples is None else frozenset(_answered_types(model, examples(random.Random(0), _EXAMPLES)))
 
 
 def _answered_types(model: Any, operations: list[Any]) -> set[type]:

@@ -121,4 +121,12 @@ ROWS = (
         _POWER,
         ("lost_acknowledged",),
     ),
+    Row(
+        "L37",
+        "l37_commit_answers_for_more",
+        "commit for several answers for what was written during its sync",
+        ("PL", "CC"),
+        _POWER,
+        ("lost_acknowledged",),
+    ),
 )

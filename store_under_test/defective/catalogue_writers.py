@@ -52,4 +52,5 @@ ROWS: tuple[Row, ...] = (
     sound("N15", "n15_readers_without_lock", "writers under a lock, readers without", "CC", "K", "PL"),
     sound("N16", "n16_last_writer_wins", "temporary names of each writer's own, no lock", "CC", "K", "PL"),
     sound("N17", "n17_shared_handle_with_lock", "changes under a lock, readers without", "CC", "K", "PL"),
+    sound("N18", "n18_commit_for_several", "one sync for all that wrote before it", "CC", "K", "PL"),
 )
