@@ -93,7 +93,7 @@ def test_a_state_machine_finds_a_defect_and_leaves_a_sound_store_alone() -> None
 def test_what_failed_is_tried_first_the_next_time() -> None:
     """The database is that of the user's settings, and no health check is silenced."""
     database = InMemoryExampleDatabase()
-    machine = state_machine(skewed.Stamped, faults=("clock",))
+    machine = state_machine(machined.NoDirectorySync, faults=("power_cut",))
     finding = settings(
         QUICK, max_examples=500, stateful_step_count=5, database=database, phases=(Phase.generate,), derandomize=False
     )

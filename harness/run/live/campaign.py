@@ -188,6 +188,8 @@ class LiveFaults:
             return "the contract promises nothing about a loss of power"
         if kind.needs_io_error and self.contract.io_error is None:
             return "the contract promises nothing about calls that fail"
+        if kind.needs_writers and self.contract.writers == "one":
+            return "the contract lets one client work at a time"
         return kind.missing()
 
     def _jobs(self, scenario: Scenario, claim: str, promise: str, made: Workloads) -> list[TrialsJob]:

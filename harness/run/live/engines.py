@@ -61,8 +61,8 @@ class EngineKind:
     false where real races or a real clock decide. `noun` says what is tried, in the plural. `ordered`: the faults that
     say most come first, so that a budget cuts the tail; else it takes some from all parts of the list. `cost` is how
     many trials of other engines one of this takes; `least` are tried of each workload whatever the
-    budget. `needs_power_loss`, `needs_io_error`: it judges by what is promised about that. `forks`: it needs fork(2).
-    `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
+    budget. `needs_power_loss`, `needs_io_error`, `needs_writers`: it judges by what is promised about that. `forks`: it
+    needs fork(2). `hunts`: it makes its own workloads, and gets a budget of hunts instead. `missing` says
     what this machine lacks for it, or nothing. `essential`: if it can strike nothing in a store, the claim stays open,
     whatever others do. `compound`: several faults strike in one trial, so that it is hard to say which did the harm.
     `scheduled`: its faults are schedules, and a user may give them.
@@ -82,6 +82,7 @@ class EngineKind:
     least: int = 1
     needs_power_loss: bool = False
     needs_io_error: bool = False
+    needs_writers: bool = False
     forks: bool = False
     hunts: bool = False
     missing: Callable[[], str] = _nothing
@@ -149,6 +150,7 @@ ENGINES: dict[str, EngineKind] = {
         cost=40,
         forks=True,
         needs_power_loss=True,
+        needs_writers=True,
     ),
     "writers-processes": EngineKind(
         ProcessesEngine,
