@@ -160,6 +160,7 @@ def test_a_sound_group_commit_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_where_one_client_works_at_a_time_there_is_nothing_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
     small_runs(monkeypatch)
-    certificate = certified("store_under_test.defective.n3_torn_line_is_cut:Adapter", "power-loss", "power-loss-threads")
+    alone = "store_under_test.defective.n3_torn_line_is_cut:Adapter"
+    certificate = certified(alone, "power-loss", "power-loss-threads")
     assert verdicts(certificate) == {"power_loss": Verdict.PASS}
     assert certificate.not_exercised == ("power-loss-threads: the contract lets one client work at a time",)
