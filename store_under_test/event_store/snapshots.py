@@ -173,7 +173,7 @@ def encode(position: Position, part: Part, base: tuple[int, int] | None) -> byte
 def decode(data: bytes) -> Snapshot:
     """The inverse of `encode`. Raises `DamagedSnapshotError`."""
     checksum, body = int.from_bytes(data[8:12], "little"), data[12:]
-    if data[:8] != MAGIC or crc32c(body) != checksum:
+    if data[:8] != MAGIC or not body or crc32c(body) != checksum:  # the checksum of nothing is 0, as is what is missing
         raise DamagedSnapshotError("it does not verify")
     position, base, versions, forgotten, sealed, *rest = msgpack.unpackb(body, unicode_errors="surrogatepass")
     part = Part(base is None, versions, tuple(forgotten), tuple(Summary(*one) for one in sealed), *rest)

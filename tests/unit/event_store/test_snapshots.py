@@ -11,7 +11,7 @@ import pytest
 
 from store_under_test.event_store import codec, files, snapshots
 from store_under_test.event_store.event import NewEvent
-from store_under_test.event_store.snapshots import FULL_EVERY, StoreState
+from store_under_test.event_store.snapshots import FULL_EVERY, DamagedSnapshotError, StoreState, decode
 from store_under_test.event_store.store import EventStore
 from tests.unit.event_store.views_helpers import drawn, filled, opened, snapshot_files, warnings
 
@@ -175,6 +175,20 @@ def test_damage_anywhere_is_one_warning_and_a_right_state(tmp_path: Path, caplog
             caplog.clear()
             assert state_of(directory).versions["more"] == 1
             assert warnings(caplog) == []
+
+
+def test_a_file_cut_to_any_length_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also behind the first mark, where a checksum that is missing, and of nothing, is zero."""
+    chained(tmp_path, 1)
+    [path] = snapshot_files(tmp_path)
+    content = path.read_bytes()
+    for length in range(len(content)):
+        with pytest.raises(DamagedSnapshotError):
+            decode(content[:length])
+    path.write_bytes(content[:8])
+    with opened(tmp_path) as store:
+        assert store.metrics.rebuilt["snapshot"] == 1
+    assert [path.name in message for message in warnings(caplog)] == [True]
 
 
 def test_a_chain_with_a_missing_link_is_of_no_use(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
