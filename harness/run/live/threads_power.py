@@ -4,7 +4,8 @@ What a client was told has to be there afterwards, whoever made it durable. A co
 answers for what was written while its sync went on, or that leaves a sync to somebody else and does not wait for him,
 does nothing wrong in a trace of one client. So the crash states of each schedule are read, and judged by the answers
 up to there: an operation without one may have happened or not. Answers to reads are left out, because what a read may
-show early is another question (ADR 0010).
+show early is another question (ADR 0010). What is wrong at a moment though nothing was lost is no doing of the power,
+and left to the claim "writers".
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from harness.history.values import LOST_UPDATE
 from harness.inject.writers import Outage, spread_first, turns
 from harness.judge.classify import Violation
 from harness.record import Recorder
+from harness.record.replay import replay
 from harness.run.exploring import HARMLESS, event_at_fault
 from harness.run.live import lanes
 from harness.run.live.bench import Bench
@@ -76,8 +78,10 @@ class Recording(Witness):
 
 @dataclass(slots=True)
 class Crash:
-    """A content of the disk after a crash, with what the clients knew and the line of the first call that was lost."""
+    """A content of the disk after a crash behind `event`, with what the clients knew and the line of the call that was
+    lost."""
 
+    event: int
     image: Image
     model: PersistenceModel
     made: History
@@ -95,6 +99,7 @@ class PowerThreadsEngine(ThreadsEngine):
         self.models = models_of(bench.contract.models())
         self.right: set[tuple[Any, ...]] = set()  # stories that were judged, over all schedules
         self.returns: tuple[int, ...] = ()
+        self.undecided = ""  # why a history could not be judged, if one could not
 
     # --- without a fault -------------------------------------------------------------------------
 
@@ -153,7 +158,7 @@ class PowerThreadsEngine(ThreadsEngine):
             return Trial(len(struck), struck=struck, promise=self.promise, unknown=blind)
         found = self._first_wrong(trace, shared)
         if found is None:
-            return Trial(len(struck), struck=struck, promise=self.promise)
+            return Trial(len(struck), struck=struck, promise=self.promise, unknown=self.undecided)
         crash, violation = found
         exhibit = self._exhibit(fault, shared.switched, crash, violation)
         return Trial(len(struck), violation, crash.site, exhibit, struck, self.promise, (crash.model.name,))
@@ -164,16 +169,22 @@ class PowerThreadsEngine(ThreadsEngine):
             self._read(crash.image for crash in crashes)
             for crash in crashes:
                 violation = self._judged_crash(crash)
-                if violation is not None:
+                if violation is not None and self._needs_the_power(trace, crash):
                     return crash, violation
         return None
+
+    def _needs_the_power(self, trace: Trace, crash: Crash) -> bool:
+        """Whether all is right at this moment if nothing is lost."""
+        image = replay(dataclasses.replace(trace, events=trace.events[: crash.event + 1]))
+        self._read((image,))
+        return self._judged_crash(dataclasses.replace(crash, image=image)) is None
 
     def _crashes(self, trace: Trace, shared: Shared, model: PersistenceModel) -> Iterator[Crash]:
         """The crash states of a course, each with the history up to there."""
         counted = _counted(trace)
         for state in Enumerator(counted, model, seed=self.bench.seed, limits=_LIMITS):
             made = self._until(trace, shared, state.event)
-            yield Crash(state.image(), model, made, _lost_at(trace, model, state))
+            yield Crash(state.event, state.image(), model, made, _lost_at(trace, model, state))
 
     def _until(self, trace: Trace, shared: Shared, event: int) -> History:
         """What the clients had been told when the power failed after `event`. Times are those of the trace: places."""
@@ -222,11 +233,13 @@ class PowerThreadsEngine(ThreadsEngine):
         if story in self.right:
             return None
         made = dataclasses.replace(crash.made, final=final.state, has_final=True)
-        violation = judged(made, self.bench.adapter.model).violation
-        if violation is None:
+        judgement = judged(made, self.bench.adapter.model)
+        self.undecided = self.undecided or judgement.unknown
+        if judgement.violation is None:
             self.right.add(story)
             return None
-        return _gone(violation, made) if violation.kind == LOST_UPDATE else violation
+        lost = judgement.violation.kind == LOST_UPDATE
+        return _gone(judgement.violation, made) if lost else judgement.violation
 
     def _exhibit(
         self, fault: Outage, switched: tuple[Switch, ...], crash: Crash, violation: Violation

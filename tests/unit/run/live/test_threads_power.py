@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from harness import Append, Contract, Put, Read
+from harness.core.models import KeyValueModel
 from harness.core.verdict import Verdict
 from harness.core.workload import By, Workload
-from harness.inject.writers import Outage
+from harness.inject.writers import Outage, Turns
 from harness.run.live import turnstile
+from harness.run.live.threads import ThreadsEngine
 from harness.run.live.threads_power import PowerThreadsEngine
 from harness.run.options import Options
 from harness.run.replaying import replay
-from store_under_test.defective import n17_shared_handle_with_lock
+from store_under_test.defective import d44_unlocked_shared_table, n17_shared_handle_with_lock
 from tests.stores import grouped
 from tests.stores.conduct import LIMIT_S, certified, small_runs, spec, verdicts
 from tests.unit.run.live import writing
@@ -59,6 +61,38 @@ def test_who_answers_for_what_is_durable_loses_nothing(adapter: Any, workload: W
 
     assert len(singles) > 6 and all(trial.violation is None and not trial.unknown for trial in trials)
     assert sum(trial.fired for trial in trials) > len(trials) / 2
+
+
+def test_what_is_lost_without_a_loss_of_power_is_left_to_the_claim_of_writers(tmp_path: Path) -> None:
+    """Changes overwrite each other here, and are gone before the power is."""
+    made = engine(d44_unlocked_shared_table.Adapter, tmp_path, PUTS)
+    singles = list(itertools.islice(made.faults(), 10))
+    assert {made.attempt(fault).violation for fault in singles} == {None}
+    usual = ThreadsEngine(made.bench, PUTS, "writers", "threads")
+    assert usual.rehearse() == ""
+    assert {"lost_update"} == {
+        trial.violation.kind for fault in singles if (trial := usual.attempt(Turns(fault.switches))).violation
+    }
+
+
+class Stubborn(KeyValueModel):
+    """Knows one order only."""
+
+    def step(self, state: Any, operation: Any) -> tuple[Any, Any]:
+        if operation == Put("b", "2") and "a" not in state:
+            raise ValueError("b comes after a")
+        return super().step(state, operation)
+
+
+class OfStubborn(n17_shared_handle_with_lock.Adapter):
+    model = Stubborn()
+
+
+def test_what_cannot_be_judged_is_told(tmp_path: Path) -> None:
+    puts = Workload("puts", (By(1, Put("a", "1")), By(2, Put("b", "2"))))
+    made = engine(OfStubborn, tmp_path, puts)
+    reasons = {made.attempt(fault).unknown for fault in itertools.islice(made.faults(), 8)}
+    assert any("b comes after a" in reason for reason in reasons)
 
 
 class Alone(grouped.Grouped):
