@@ -344,6 +344,8 @@ def _tell_survey(result: Survey) -> None:
         print(f"  {row.model:14} {row.describe()}")
     for left_out in (*result.untested, *result.not_exercised):
         print(f"  not tried: {left_out}")
+    for note in result.notes:
+        print(f"  note: {visible(note)}")
 
 
 def _endure(arguments: argparse.Namespace) -> int:

@@ -78,6 +78,8 @@ def _lines(certificate: Certificate) -> Iterator[Line]:
         yield from decision_lines(certificate.decision)
     for mechanism in certificate.not_exercised:
         yield Line(f"  not exercised: {_text(mechanism)}", "yellow", 16)
+    for note in certificate.notes:
+        yield Line(f"  note: {_text(note)}", "yellow", 7)
     if reached := thorough(certificate.fault_coverage):
         yield Line(f"  {reached}", "dim", len(reached) + 2)
     run = f"  {totals(certificate)}; seed {certificate.seed}; digest {certificate.digest()[:12]}"

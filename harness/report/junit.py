@@ -9,7 +9,7 @@ while the claim was decided by others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -99,7 +99,7 @@ def _tried(key: tuple[str, str, str], group: list[Evidence], certificate: Certif
         seconds=sum(item.seconds for item in group),
         reasons=tuple(reason for item in group for reason in item.reasons),
         findings=findings,
-        output="\n".join(_counts(item) for item in group),
+        output="\n".join(line for item in group for line in _output(item)),
     )
 
 
@@ -133,6 +133,12 @@ def _covers(told: list[Case], claim: ClaimResult) -> bool:
     return bool(known) and merge(known) | claim.verdict is merge(known)
 
 
+def _output(item: Evidence) -> Iterator[str]:
+    """What was done, and what there is to say beside it; of what is undecided that is the message already."""
+    yield _counts(item)
+    yield from () if item.verdict is Verdict.UNKNOWN else item.reasons
+
+
 def _counts(item: Evidence) -> str:
     bounds = f"; bounds: {bounds_text(item.bounds)}" if item.bounds else ""
     return (
@@ -155,6 +161,8 @@ def _suite(root: Element, certificate: Certificate) -> None:
     for mechanism in certificate.not_exercised:
         element = _case_element(suite, certificate, "not exercised", mechanism, 0.0)
         SubElement(element, "skipped", message=_attribute(mechanism))
+    if certificate.notes:
+        SubElement(suite, "system-out").text = _body("\n".join(map(visible, certificate.notes)))
     _total(suite, [suite])
 
 

@@ -69,6 +69,16 @@ class Profile:
     live: LiveExtent = LiveExtent(2, 0, large=False, faults=300)
     measures: MeasureExtent = MeasureExtent(400, 5, 20.0)
 
+    @property
+    def exploring_s(self) -> float:
+        """What the crash states of one workload may take."""
+        return self.seconds / 6
+
+    @property
+    def trials_s(self) -> float:
+        """What the live faults of one scenario may take on one workload."""
+        return self.seconds / 4
+
 
 PROFILES = {
     profile.name: profile

@@ -56,9 +56,9 @@ def test_broken_promise_is_told_as_a_short_program() -> None:
 
 
 def test_passing_certificate_is_short() -> None:
-    """Without findings: the verdict, the claims, what was not exercised, and the counts."""
+    """Without findings: the verdict, the claims, what was not exercised, notes, and the counts."""
     text = certificate_text(passing())
-    assert len(text.splitlines()) == 11
+    assert len(text.splitlines()) == 12
     assert "\u2713 no violation power_loss" in text
 
 
