@@ -148,7 +148,7 @@ def findings_behind(certificate: Certificate, evidence: Sequence[Evidence]) -> l
     """
     own = [finding for finding in certificate.findings if finding.scenario == evidence[0].scenario]
     broken = {item.claim for item in evidence if item.verdict is Verdict.FAIL}
-    return own or [finding for finding in certificate.findings if finding.claim in broken]
+    return own or [finding for finding in certificate.findings if broken.intersection(finding.claims)]
 
 
 def unanswered_claims(certificate: Certificate) -> Iterator[str]:

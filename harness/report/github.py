@@ -57,7 +57,7 @@ def _commands(certificates: Sequence[Certificate], workspace: str) -> Iterator[s
         kind = "error" if finding.confirmed else "warning"
         yield _command(kind, _place(finding.call_site, workspace), _message(finding), title)
     for certificate in certificates:
-        explained = {finding.claim for finding in certificate.findings}
+        explained = {claim for finding in certificate.findings for claim in finding.claims}
         for claim in certificate.claims:
             if claim.verdict is not Verdict.PASS and claim.claim not in explained:
                 yield _claim_command(certificate, claim)

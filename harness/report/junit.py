@@ -91,7 +91,7 @@ def _tried(key: tuple[str, str, str], group: list[Evidence], certificate: Certif
     claim, scenario, model = key
     verdict = merge(item.verdict for item in group)
     decided_well = verdict is Verdict.PASS
-    findings = () if decided_well else tuple(f for f in certificate.findings if _belongs(f, key))
+    findings = () if decided_well else _behind(certificate.findings, key)
     return Case(
         claim=claim,
         name=f"{scenario} [{model}]" if model else scenario,
@@ -101,6 +101,13 @@ def _tried(key: tuple[str, str, str], group: list[Evidence], certificate: Certif
         findings=findings,
         output="\n".join(line for item in group for line in _output(item)),
     )
+
+
+def _behind(findings: Sequence[Finding], key: tuple[str, str, str]) -> tuple[Finding, ...]:
+    """Its own findings; where it has none, those of another claim that break this one under the same model."""
+    claim, _, model = key
+    own = tuple(finding for finding in findings if _belongs(finding, key))
+    return own or tuple(f for f in findings if f.claim != claim in f.claims and model in f.persistence_models)
 
 
 def _belongs(finding: Finding, key: tuple[str, str, str]) -> bool:

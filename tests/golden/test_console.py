@@ -124,6 +124,8 @@ def test_a_killed_process_needs_no_file_system() -> None:
     claims = tuple(dataclasses.replace(claim, claim="process_crash") for claim in failed.claims)
 
     assert happens_under(killed) == "process_crash; a power loss leaves the same under strict and ext4"
+    powered = dataclasses.replace(killed, claim="power_loss")
+    assert happens_under(powered) == "power_loss under strict and ext4; killing the process is enough"
     assert happens_under(alone) == "process_crash"
     broken = dataclasses.replace(failed, claims=claims, findings=(killed,), statement="")
     assert statement(broken).startswith("Broken: process_crash")

@@ -62,6 +62,7 @@ VERDICTS = {
     "untried": {"process_kill": Verdict.PASS, "power_loss": Verdict.UNKNOWN},
     "untested": {"process_kill": Verdict.PASS},
     "twice": {"process_kill": Verdict.PASS, "power_loss": Verdict.FAIL, "corruption": Verdict.FAIL},
+    "ordered": {"process_kill": Verdict.FAIL, "power_loss": Verdict.FAIL},
     "bare": {"process_kill": Verdict.FAIL, "power_loss": Verdict.PASS},
 }
 
@@ -88,6 +89,10 @@ def certificate(adapter):
     if adapter in ("lossy", "twice"):
         models, operations = ("strict",), ("Put('k', 'v')",)
         findings = (Finding("f1", "power_loss", "power_loss", "Put(k) is gone", "lost_acknowledged", models,
+                            operations, None, "harness replay c f1"),)
+    if adapter == "ordered":
+        models, operations = ("process-crash", "strict"), ("Put('k', 'v')",)
+        findings = (Finding("f1", "process_kill", "process_crash", "Put(k) is gone", "lost_acknowledged", models,
                             operations, None, "harness replay c f1"),)
     return Certificate(adapter, adapter, tuple(claims(shown)), shown, findings, 0, "standard", "now", {}, {})
 '''
@@ -170,6 +175,14 @@ def test_an_adapter_that_cannot_run_is_one_sentence(certifying: pytest.Pytester)
 def test_one_finding_is_told_by_every_scenario_that_saw_it(certifying: pytest.Pytester) -> None:
     """A defect is filed under the scenario that saw it first; others that met it tell it too."""
     result = certifying.runpytest_inprocess("--certify", "twice", "-k", "corruption")
+
+    result.assert_outcomes(failed=1, deselected=3)
+    result.stdout.fnmatch_lines(["the story of f1"])
+
+
+def test_what_a_kill_breaks_is_told_for_the_power_cut_too(certifying: pytest.Pytester) -> None:
+    """One defect is one finding, of the claim that says most; the other claim that it breaks tells the same."""
+    result = certifying.runpytest_inprocess("--certify", "ordered", "-k", "power_loss")
 
     result.assert_outcomes(failed=1, deselected=3)
     result.stdout.fnmatch_lines(["the story of f1"])

@@ -56,7 +56,7 @@ class LiveTelling:
         """One finding for each kind and call site that is not among those `told` already."""
         told = list(told)
         known = {(finding.kind, str(finding.call_site)) for finding in told}
-        groups = grouped(plain(cases, {finding.claim for finding in told}), known)
+        groups = grouped(plain(cases, {claim for finding in told for claim in finding.claims}), known)
         chosen = sorted((min(group, key=_difficulty) for group in groups.values()), key=_difficulty)
         if len(chosen) > FINDINGS_LIMIT:
             self.notes.append(f"{len(chosen)} findings by live faults; the {FINDINGS_LIMIT} easiest are told")

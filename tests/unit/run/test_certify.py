@@ -342,8 +342,8 @@ def test_what_passed_without_being_tried_to_the_end_says_so() -> None:
     cut = weighed(SHORT, [dataclasses.replace(explored(), late=True)])
     assert cut.verdict is Verdict.PASS
     assert cut.reasons == (
-        "out of time: the 150 s for one workload (of the 900 s of the profile standard) were up before 1 of 1 workloads "
-        "were explored to the end under this model",
+        "out of time: the 150 s for one workload (of the 900 s of the profile standard) were up before "
+        "1 of 1 workloads were explored to the end under this model",
     )
     later = {"strict": Tally(Counts(6, 4, 5)), "ext4": Tally()}
     assert weighed(SHORT, [dataclasses.replace(explored(), late=True, tallies=later)]).reasons == ()

@@ -97,8 +97,8 @@ def test_a_workload_that_takes_too_long_is_cut_and_says_so(tmp_path: Path, monke
     monkeypatch.setattr("harness.run.live.explorer.time.perf_counter", itertools.count(0, 200.0).__next__)
     _, row = evidence(tmp_path, monkeypatch)
     assert row.verdict is Verdict.PASS and not row.exhausted
-    told = f"before all faults were tried on {row.workloads} of {row.workloads} workloads"
-    assert row.reasons == (f"out of time: the 225 s for one workload (of the 900 s of the profile standard) were up {told}",)
+    told = f"were up before all faults were tried on {row.workloads} of {row.workloads} workloads"
+    assert row.reasons == (f"out of time: the 225 s for one workload (of the 900 s of the profile standard) {told}",)
 
 
 def test_a_scenario_that_was_begun_in_time_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
