@@ -28,7 +28,7 @@ TEXT_CHARACTERS = 500
 
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
 _READINESS = {Readiness.READY: "green", Readiness.NOT_READY: "bold red", Readiness.UNDECIDED: "yellow"}
-_LABEL_STYLES = {"fix": "green", "replay": "cyan", "lost": "red", "found": "red"}
+_LABEL_STYLES = {"fix": "green", "advice": "green", "replay": "cyan", "lost": "red", "found": "red"}
 
 
 @dataclass(frozen=True, slots=True)

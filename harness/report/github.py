@@ -79,7 +79,7 @@ def _message(finding: Finding) -> str:
     fix = finding.story.fix if finding.story is not None else None
     lines = [finding.summary, f"Breaks {happens_under(finding)}."]
     lines += [f"At {finding.call_site}."] if finding.call_site is not None else []
-    lines += [f"Fix: {fix.sentence}"] if fix is not None else []
+    lines += [f"{'Fix' if fix.works else 'Advice'}: {fix.sentence}"] if fix is not None else []
     return "\n".join(visible(line) for line in (*lines, f"Replay: {finding.replay}"))
 
 

@@ -120,6 +120,6 @@ def _views(label: str, views: tuple[FileView, ...]) -> Iterator[str]:
 def _fix(fix: Fix | None) -> Iterator[str]:
     if fix is None:
         return
-    yield f"  {'fix' if fix.works else 'no fix':<9} {_text(fix.sentence)}"
+    yield f"  {'fix' if fix.works else 'advice':<9} {_text(fix.sentence)}"
     for site in fix.sites:
         yield f"            at {_text(str(site))}"
