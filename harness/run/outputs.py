@@ -57,6 +57,11 @@ def write_reports(certificates: Sequence[Certificate], directory: Path) -> list[
     return written
 
 
+def write_certificate(certificate: Certificate, directory: Path) -> list[Path]:
+    """Write one certificate and its page; the paths written."""
+    return _write_both(certificate, directory / file_name(certificate.store))
+
+
 def write_comparisons(comparisons: Sequence[Comparison], directory: Path, names: Sequence[str]) -> list[Path]:
     """Write comparison and page of each store, beside its certificate, and one JUnit file; the paths written."""
     written = []

@@ -19,8 +19,9 @@ from harness.run.options import Options
 from harness.run.recording import Recorded
 
 _HARMLESS = tuple(what.value for what in HARMLESS)
-#: Why nothing was tried under a model that has shown what it can.
+#: Why nothing was tried where the promise was broken already, by another scenario of the same claim.
 LEFT_OUT = "left out, because the promise was broken under this model already"
+NOT_CRASHED_AGAIN = "the first crash breaks the promise already: recoveries were not crashed"
 #: The promises of a contract, in the order of a certificate.
 CLAIMS = ("process_crash", "power_loss", "io_error", "corruption", "rollback", "writers")
 
@@ -143,7 +144,7 @@ class Weighing:
         if hidden:
             reasons.append(f"a violation was found, but {family.hidden_syncs[0]}")
         if scenario.during_recovery and any(self._found_in(family, plan, nested=False)):
-            reasons.append("the first crash breaks the promise already: recoveries were not crashed")
+            reasons.append(NOT_CRASHED_AGAIN)
         reasons.extend(blind)
         reasons.extend(self.disagreements)
         most = max((item.operations - item.raised for item in family.recorded), default=0)
