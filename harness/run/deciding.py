@@ -49,13 +49,16 @@ def decide_parser(parser: argparse.ArgumentParser) -> None:
 def _decide(arguments: argparse.Namespace) -> int:
     policy = read_policy(arguments.policy) if arguments.policy else None
     certificates = [decided(certificate, policy) for certificate in read_certificate(arguments.certificate)]
+    written = None
     if arguments.json is not None:
         require_file(arguments.json)
-        write_documents([certificate.to_json() for certificate in certificates], arguments.json)
+        written = write_documents([certificate.to_json() for certificate in certificates], arguments.json)
     for certificate in certificates:
         decision = certificate.decision
         assert decision is not None
         print_lines([Line(visible(certificate.store)), *decision_lines(decision)], sys.stdout)
+    if written is not None:
+        print(f"written: {written}")
     return worst([status_of(certificate) for certificate in certificates])
 
 

@@ -123,6 +123,7 @@ class LiveFaults:
                 series.untried = lateness.of_the_run(self.options.budget, "any of these faults was tried")
                 continue
             started.append(series)
+            self.progress.begin(f"{series.scenario.name} {series.promise}", len(series.jobs))
             yield from series.jobs
 
     def _require_fired(self) -> None:

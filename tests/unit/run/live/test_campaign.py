@@ -16,11 +16,11 @@ from harness.core.scenario import Scenario
 from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
+from harness.run.campaign import Silent
 from harness.run.live.campaign import LiveFaults, chosen_workloads, promises
 from harness.run.live.engines import ENGINES
 from harness.run.live.values import TrialsJob, Tried
 from harness.run.options import LiveExtent, Options
-from harness.run.progress import Silent
 from harness.run.replaying import replay
 from tests.stores.conduct import LIMIT_S, certified, small_runs, spec, verdicts
 from tests.unit.run.live.fakes import NAME, Here, Nudge, kind_of_engine, puts

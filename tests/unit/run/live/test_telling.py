@@ -12,11 +12,11 @@ import pytest
 from harness import Put
 from harness.core.workload import Reopen, Workload
 from harness.report.story import story_text
+from harness.run.campaign import Silent
 from harness.run.live.engines import ENGINES
 from harness.run.live.telling import FINDINGS_LIMIT, REDUCTIONS, SLOW_REDUCTIONS, LiveCase, LiveTelling, distinct, plain
 from harness.run.live.values import Tried
 from harness.run.pool import Interrupted
-from harness.run.progress import Silent
 from tests.unit.run.live.fakes import NAME, SITE, Here, Nudge, Quiet, explored, job, kind_of_engine, puts
 
 Broken = Callable[[Workload, Nudge], str]
