@@ -25,6 +25,8 @@ from harness.report.words import VERDICTS, happens_under, headline, statement
 __all__ = ["certificate_text", "print_certificate", "story_text"]
 
 TEXT_CHARACTERS = 500
+#: Enough for the names of all scenarios with all their models.
+DECISION_CHARACTERS = 4_000
 
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
 _READINESS = {Readiness.READY: "green", Readiness.NOT_READY: "bold red", Readiness.UNDECIDED: "yellow"}
@@ -104,11 +106,13 @@ def _claims(claims: tuple[ClaimResult, ...]) -> Iterator[Line]:
 
 
 def decision_lines(decision: Decision) -> Iterator[Line]:
-    """Ready or not, and what is missing."""
+    """Ready or not, and what is missing; where nothing is, what was not tried."""
     title = f"  decision: {decision.decision} (policy: {_text(decision.policy)})"
     yield Line(title, _READINESS[decision.readiness], len(title))
     for condition in decision.missing:
         yield Line(f"      missing: {_text(condition.sentence)}")
+    for sentence in decision.not_tried if decision.readiness is Readiness.READY else ():
+        yield Line(f"      but: {visible(shorten(sentence, DECISION_CHARACTERS))}")
 
 
 def _likeness(finding: Finding, number: int) -> tuple[str, ...]:

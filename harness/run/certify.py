@@ -42,7 +42,7 @@ from harness.run.live.campaign import LiveFaults, require_promised
 from harness.run.live.telling import LiveCase, LiveTelling
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.measured.limits import Limits
-from harness.run.options import Options
+from harness.run.options import Options, not_part_of
 from harness.run.planning import plans, survey_plans
 from harness.run.pool import Interrupted
 from harness.run.recording import Recorded
@@ -394,7 +394,7 @@ class Run:
             if scenario.claim in claims and not self.families[scenario.family].workloads:
                 absent = "there is no such workload for this adapter"
                 if scenario.family == "large" and not self.options.budget.extent.large:
-                    absent = f"not part of the profile {self.options.profile}"
+                    absent = not_part_of(self.options.profile)
                 missing.append(f"{scenario.name}: {absent}")
         return (*missing, *self.live.not_exercised)
 

@@ -80,6 +80,11 @@ class Profile:
         return self.seconds / 4
 
 
+def not_part_of(profile: str) -> str:
+    """Why a scenario was left out, where it is a matter of how much there is to be tried."""
+    return f"not part of the profile {profile}"
+
+
 PROFILES = {
     profile.name: profile
     for profile in (

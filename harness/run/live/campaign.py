@@ -22,7 +22,7 @@ from harness.run.campaign import Campaign, Progress
 from harness.run.containment import CAN_FORK
 from harness.run.live.engines import ENGINES, EngineKind
 from harness.run.live.values import Applicable, LiveFound, StruckKey, TrialsJob, Tried
-from harness.run.options import LiveExtent, Options
+from harness.run.options import LiveExtent, Options, not_part_of
 
 #: What a survey tries, the strongest promise first.
 SURVEYED: dict[str, tuple[str, ...]] = {
@@ -180,7 +180,7 @@ class LiveFaults:
     def _left_out(self, scenario: Scenario) -> str:
         """Why the profile does not have a scenario, or nothing."""
         wanted = not scenario.thorough or self.options.budget.live.thorough or scenario.name in self.options.scenarios
-        return "" if wanted else f"not part of the profile {self.options.profile}"
+        return "" if wanted else not_part_of(self.options.profile)
 
     def _lacking(self, kind: EngineKind) -> str:
         """Why an engine can't do anything here, or nothing: that says nothing about the claim."""
