@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from harness.core.errors import HarnessFault
 from harness.core.evidence import Certificate
 from harness.run.scenarios import scenario_names
 from tests.golden.sample import failing, hostile, passing, unknown
-from tests.stores.conduct import small_runs, spec
+from tests.stores.conduct import small_runs, spec, without_progress
 from tests.stores.tiny import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -43,15 +42,11 @@ def run(*arguments: str | Path) -> int:
     return cli.main([str(argument) for argument in arguments])
 
 
-#: A line of progress: the store, the time since the run began, and what is done.
-PROGRESS = re.compile(r"^\w+, \d+ s: [^\n]*\n", re.MULTILINE)
-
-
 def complaint(capsys: pytest.CaptureFixture[str]) -> str:
     """What stands on stderr beside the progress: one line, no traceback; and nothing on stdout."""
     captured = capsys.readouterr()
     assert captured.out == ""
-    told = PROGRESS.sub("", captured.err)
+    told = without_progress(captured.err)
     assert told.startswith("harness: ") and told.count("\n") == 1, captured.err
     assert "Traceback" not in captured.err
     return told
@@ -76,7 +71,7 @@ def test_a_broken_store_gives_1_and_its_story(broken: Path, tmp_path: Path, caps
     assert run("certify", IN_PLACE, *KILL, "--json", "new/c.json") == 1
 
     captured = capsys.readouterr()
-    assert PROGRESS.sub("", captured.err) == "harness: there was no directory new: it was made for --json.\n"
+    assert without_progress(captured.err) == "harness: there was no directory new: it was made for --json.\n"
     assert "InPlace, 0 s: recording (" in captured.err and "trying crash states" in captured.err
     assert "in-place" in captured.out and "replay" in captured.out and "\x1b" not in captured.out + captured.err
     [written] = [line for line in captured.out.splitlines() if line.startswith("written: ")]
@@ -95,7 +90,7 @@ def test_several_adapters_give_the_worst_status_and_a_list(capsys: pytest.Captur
     assert status == 2
     assert [item["verdict"] for item in json.loads(Path("all.json").read_text())] == ["pass", "unknown"]
     assert {path.name for path in Path("reports").glob("*.*")} >= {"sound.html", "database.html", "junit.xml"}
-    told = PROGRESS.sub("", captured.err)
+    told = without_progress(captured.err)
     assert told.count("\n") == 1 and "can't run" in told
 
 
@@ -376,7 +371,7 @@ def test_survey_prints_the_strongest_contract(capsys: pytest.CaptureFixture[str]
     contract = eval(line, {"Contract": harness.Contract})
     assert contract.process_crash == "acknowledged"
     assert contract.power_loss != "acknowledged" or "strict" not in contract.power_loss_models
-    assert captured.err and PROGRESS.sub("", captured.err) == ""
+    assert captured.err and without_progress(captured.err) == ""
 
 
 @pytest.mark.parametrize("option", ["--reports", "--json", "--policy", "--scenario"])
