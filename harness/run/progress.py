@@ -79,7 +79,7 @@ class Plain:
                 self._say(f"{part}: ended after {took_s:.0f} s")
                 return
         if self._clock() - self._said_s >= EVERY_S:
-            self._say(f"{self._title}: {self._done} of {self._total} ({detail})")
+            self._say(f"{self._title}: {self._done} of {self._total}{f' ({detail})' if detail else ''}")
 
     def _say(self, text: str) -> None:
         self._said_s = self._clock()

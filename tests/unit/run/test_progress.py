@@ -44,7 +44,7 @@ def test_a_log_says_what_begins_and_ends_and_that_something_moves() -> None:
     """A line for each scenario that begins and ends; others only after a while."""
     stream, clock = io.StringIO(), Clock()
     plain = Plain(stream, "Store", clock)
-    plain.phase("trying live faults", 4)
+    plain.phase("trying live faults", 6)
     plain.begin("kills acknowledged", 2)
     plain.begin("kills-at-random acknowledged", 1)
     plain.advance("kills acknowledged short-0: 9 faults")
@@ -54,14 +54,17 @@ def test_a_log_says_what_begins_and_ends_and_that_something_moves() -> None:
     clock.now_s += EVERY_S
     plain.advance("something else again")
     plain.advance("kills acknowledged short-1: 9 faults")
+    clock.now_s += EVERY_S
+    plain.advance("")
 
     assert stream.getvalue().splitlines() == [
-        "Store, 0 s: trying live faults (4 to do)",
+        "Store, 0 s: trying live faults (6 to do)",
         "Store, 0 s: kills acknowledged: begun",
         "Store, 0 s: kills-at-random acknowledged: begun",
         "Store, 15 s: kills-at-random acknowledged: ended after 15 s",
-        "Store, 30 s: trying live faults: 4 of 4 (something else again)",
+        "Store, 30 s: trying live faults: 4 of 6 (something else again)",
         "Store, 30 s: kills acknowledged: ended after 30 s",
+        "Store, 45 s: trying live faults: 6 of 6",
     ]
 
 
