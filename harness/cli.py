@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import harness
 from harness.core.errors import HarnessError, HarnessFault, UsageError
@@ -125,6 +125,18 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"harness: {message}; see {self.prog} --help.\n")
 
 
+class _OfCertify(argparse.Action):
+    """An option of `harness certify` that `harness survey` has no use for."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        parser.error(
+            f"survey takes no {option_string}, because it tries everything and prints a contract, without any file; "
+            "leave it out, or put the contract into the adapter and use certify"
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="harness", description="Test and fault injection for software that keeps data in files.")
     parser.add_argument("--version", action="version", version=f"durability-harness {harness.__version__}")
@@ -180,6 +192,10 @@ def _certify_parser(parser: argparse.ArgumentParser) -> None:
 
 def _survey_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("adapter", metavar="ADAPTER")
+    for option in ("--reports", "--json", "--policy", "--baseline", "--coverage", "--scenario", "--schedule"):
+        parser.add_argument(
+            option, nargs="?", action=_OfCertify, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
     observe_options(parser)
     _common(parser)
     parser.set_defaults(command=_survey)
@@ -306,9 +322,9 @@ def _certify_each(
         written = write_reports(certificates, arguments.reports)  # what follows may be interrupted
         print_certificate(certificate, sys.stdout)
     if certificates:
-        print(f"written: {', '.join(map(str, written))}")
         if arguments.json is not None:
-            write_json(certificates, arguments.json)
+            written.append(write_json(certificates, arguments.json))
+        print(f"written: {', '.join(map(str, written))}")
         annotate(certificates)
         if baseline is not None:
             statuses.append(_compare_with(baseline, certificates, arguments.reports))
@@ -344,6 +360,8 @@ def _tell_survey(result: Survey) -> None:
         print(f"  {row.model:14} {row.describe()}")
     for left_out in (*result.untested, *result.not_exercised):
         print(f"  not tried: {left_out}")
+    for note in result.notes:
+        print(f"  note: {visible(note)}")
 
 
 def _endure(arguments: argparse.Namespace) -> int:

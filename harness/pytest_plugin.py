@@ -5,7 +5,10 @@ own scenario. Under pytest-xdist the certificate is handed from process to proce
 the controller made, so that it is still issued once.
 
 UNKNOWN fails an item: what was not tried did not pass. A scenario that has nothing to do with the
-contract of the store (it tries claims that are not made) is skipped.
+contract of the store (it tries claims that are not made) is skipped, and so is one that was left out because another
+one, whose item fails in the same session, had broken the claim already.
+
+Certificates and their pages are kept in pytest's cache, where `harness replay` finds them.
 
 With `--certify-otlp` spans are sent by whoever issues a certificate, as soon as it is issued; with `--certify-metrics`
 counts are written in the end, by the process that pytest was started as.
@@ -13,11 +16,12 @@ counts are written in the end, by the process that pytest was started as.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,9 @@ from harness.core.evidence import Certificate, Evidence, Finding, certificate_fr
 from harness.core.verdict import Verdict, merge
 from harness.report.console import story_text
 from harness.run.certify import Options, certify_adapter
+from harness.run.outputs import write_certificate
 from harness.run.scenarios import scenario_names
+from harness.run.weighing import LEFT_OUT, NOT_CRASHED_AGAIN
 
 CONTRACT_ITEM = "contract"
 _WORKER_INPUT = "durability_harness_directory"
@@ -46,10 +52,13 @@ class Certifications:
     beside each makes the others wait for the one that is at work.
     """
 
-    def __init__(self, directory: Path, options: Options, otlp: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, options: Options, otlp: str | None = None, kept: Path | None = None
+    ) -> None:
         self.directory = directory
         self._options = options
         self._otlp = otlp
+        self._kept = kept
         self._known: dict[str, Certificate | str] = {}
 
     def get(self, adapter: str, number: int) -> Certificate:
@@ -58,18 +67,19 @@ class Certifications:
         Raises `NotCertified` if none could be issued; it is not tried a second time.
         """
         if adapter not in self._known:
-            self._known[adapter] = self._issue_once(adapter, self.directory / f"{number}.json")
+            self._known[adapter] = self._issue_once(adapter, number)
         known = self._known[adapter]
         if isinstance(known, str):
             raise NotCertified(known)
         return known
 
-    def _issue_once(self, adapter: str, path: Path) -> Certificate | str:
+    def _issue_once(self, adapter: str, number: int) -> Certificate | str:
+        path = self.directory / f"{number}.json"
         with open(path.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
                 unfinished = path.with_suffix(".new")
-                unfinished.write_text(json.dumps(self._issue(adapter)))
+                unfinished.write_text(json.dumps(self._issue(adapter, number)))
                 unfinished.replace(path)
         outcome = json.loads(path.read_text())
         return outcome if isinstance(outcome, str) else certificate_from_json(outcome, adapter)
@@ -80,20 +90,33 @@ class Certifications:
         found = [(path, json.loads(path.read_text())) for path in paths]
         return [certificate_from_json(item, str(path)) for path, item in found if not isinstance(item, str)]
 
-    def _issue(self, adapter: str) -> dict[str, Any] | str:
+    def kept(self) -> list[Path]:
+        """The pages of the certificates that were issued in this session, each beside its JSON."""
+        if self._kept is None:
+            return []
+        numbers = (path.stem for path in sorted(self.directory.glob("*.json")))
+        return [page for number in numbers for page in sorted((self._kept / number).glob("*.html"))]
+
+    def _issue(self, adapter: str, number: int) -> dict[str, Any] | str:
+        kept = None if self._kept is None else self._kept / str(number)
         try:
-            return self._certified(adapter).to_json()
+            if kept is not None:
+                shutil.rmtree(kept, ignore_errors=True)  # what an earlier session kept
+            certificate = self._certified(adapter, dataclasses.replace(self._options, reports=kept))
+            if kept is not None:
+                write_certificate(certificate, kept)
+            return certificate.to_json()
         except HarnessError as error:
             return str(error)
 
-    def _certified(self, adapter: str) -> Certificate:
+    def _certified(self, adapter: str, options: Options) -> Certificate:
         if self._otlp is None:
-            return certify_adapter(adapter, self._options)
+            return certify_adapter(adapter, options)
         from harness.run.observing import observed
 
         with observed("pytest --certify", self._otlp, None) as observation:
             with observation.part("certification", adapter) as span:
-                certificate = certify_adapter(adapter, self._options, span=span)
+                certificate = certify_adapter(adapter, options, span=span)
                 observation.issued(span, certificate)
             return certificate
 
@@ -113,9 +136,14 @@ class CertifyItem(pytest.Item):
         if self.name == CONTRACT_ITEM:
             problems = list(unanswered_claims(certificate))
         else:
-            problems = scenario_problems(certificate, self.name)
+            problems = scenario_problems(certificate, self.name, self._others())
         if problems:
             raise NotCertified("\n\n".join(problems))
+
+    def _others(self) -> set[str]:
+        """The scenarios that have items in this session too, for the same adapter."""
+        items = (item for item in self.session.items if isinstance(item, CertifyItem) and item is not self)
+        return {item.name for item in items if item.adapter == self.adapter}
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The message alone where it says everything; a traceback for what nobody foresaw."""
@@ -127,17 +155,33 @@ class CertifyItem(pytest.Item):
         return self.path, None, f"certify {self.adapter}: {self.name}"
 
 
-def scenario_problems(certificate: Certificate, scenario: str) -> list[str]:
-    """What keeps `scenario` from passing, as text; skips the running test if it had nothing to try."""
+def scenario_problems(certificate: Certificate, scenario: str, others: Collection[str]) -> list[str]:
+    """What keeps `scenario` from passing, as text; skips the running test if it had nothing to try.
+
+    So it had where one of the `others` has broken the claim already, and fails for that.
+    """
     evidence = [item for item in certificate.evidence if item.scenario == scenario]
     if not evidence:
-        pytest.skip(f"{scenario}: {certificate.store} makes no such claim, or the machine lacks the means")
+        why = (text for text in certificate.not_exercised if text.startswith(f"{scenario}: "))
+        pytest.skip(next(why, f"{scenario}: {certificate.store} makes no such claim, or the machine lacks the means"))
     verdict = merge(item.verdict for item in evidence)
     if verdict is Verdict.PASS:
         return []
     if verdict is Verdict.UNKNOWN:
-        return [_unknown(item) for item in evidence if item.verdict is Verdict.UNKNOWN]
+        unknown = [item for item in evidence if item.verdict is Verdict.UNKNOWN]
+        broken_by = [_left_to(certificate, item, others) for item in unknown]
+        if all(broken_by):
+            pytest.skip(f"{scenario}: left out, because {broken_by[0]} has broken {unknown[0].claim} already")
+        return [_unknown(item) for item in unknown]
     return [_told(finding) for finding in findings_behind(certificate, evidence)] or [_broken(evidence)]
+
+
+def _left_to(certificate: Certificate, evidence: Evidence, others: Collection[str]) -> str:
+    """Which of the `others` has broken the claim, so that nothing more was to be tried for it; empty if none has."""
+    if not evidence.reasons or not {LEFT_OUT, NOT_CRASHED_AGAIN}.issuperset(evidence.reasons):
+        return ""
+    failed = (row for row in certificate.evidence if row.claim == evidence.claim and row.verdict is Verdict.FAIL)
+    return next((row.scenario for row in failed if row.scenario in others), "")
 
 
 def findings_behind(certificate: Certificate, evidence: Sequence[Evidence]) -> list[Finding]:
@@ -148,7 +192,7 @@ def findings_behind(certificate: Certificate, evidence: Sequence[Evidence]) -> l
     """
     own = [finding for finding in certificate.findings if finding.scenario == evidence[0].scenario]
     broken = {item.claim for item in evidence if item.verdict is Verdict.FAIL}
-    return own or [finding for finding in certificate.findings if finding.claim in broken]
+    return own or [finding for finding in certificate.findings if broken.intersection(finding.claims)]
 
 
 def unanswered_claims(certificate: Certificate) -> Iterator[str]:
@@ -198,7 +242,26 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
     options, otlp = Options(profile=config.getoption("certify_profile")), config.getoption("certify_otlp")
     _require_observable(otlp, _metrics(config))
-    config.stash[_CERTIFICATIONS] = Certifications(directory, options, otlp)
+    config.stash[_CERTIFICATIONS] = Certifications(directory, options, otlp, _kept(config))
+
+
+def _kept(config: pytest.Config) -> Path | None:
+    """Where certificates stay, as seen from where pytest was started; `None` without a cache."""
+    cache = getattr(config, "cache", None)
+    if cache is None:
+        return None
+    try:
+        path: Path = cache.mkdir("durability-harness")
+    except OSError:  # nothing may be written there: pytest does without its cache too
+        return None
+    here = config.invocation_params.dir
+    return path.relative_to(here) if path.is_relative_to(here) and here == Path.cwd() else path
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say where the pages of the certificates are."""
+    for page in config.stash[_CERTIFICATIONS].kept():
+        terminalreporter.write_line(f"certificate: {page.with_suffix('.json')}, {page}")
 
 
 def _metrics(config: pytest.Config) -> Path | None:

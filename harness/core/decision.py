@@ -30,11 +30,15 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`decision` is one of `Readiness`, as text; `policy` names the policy; `conditions` are all of them."""
+    """`decision` is one of `Readiness`, as text; `policy` names the policy; `conditions` are all of them.
+
+    `not_tried` says, in sentences, what the profile has left out or not exhausted: about that nothing is decided.
+    """
 
     decision: str
     policy: str
     conditions: tuple[Condition, ...]
+    not_tried: tuple[str, ...] = ()
 
     @property
     def readiness(self) -> Readiness:

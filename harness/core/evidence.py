@@ -19,6 +19,7 @@ from harness.core.costs import Costs
 from harness.core.coverage import FaultCoverage
 from harness.core.decision import Decision
 from harness.core.errors import UsageError
+from harness.core.persistence import PROCESS_CRASH
 from harness.core.trace import CallSite
 from harness.core.verdict import Verdict, merge
 
@@ -121,6 +122,12 @@ class Finding:
     seconds_to_find: float = 0.0
     story: Story | None = None
     counterexample: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """All that it breaks. Where killing the process is enough, a power cut that happens to lose nothing is too."""
+        by_power = self.claim == "process_crash" and any(name != PROCESS_CRASH.name for name in self.persistence_models)
+        return (self.claim, "power_loss") if by_power else (self.claim,)
 
 
 @dataclass(frozen=True, slots=True)

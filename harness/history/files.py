@@ -172,7 +172,10 @@ class _Reader:
 
     def model(self) -> str:
         if self._model is None:
-            raise UsageError(f"{self._path} is empty: a history begins with a line like {_HEADER}.")
+            raise UsageError(
+                f"{self._path} is empty, so there is no history to judge: write a first line like {_HEADER}, and then "
+                "a line for each operation, as docs/HISTORIES.md describes it."
+            )
         return self._model
 
     def take(self, number: int, line: bytes) -> None:

@@ -24,8 +24,8 @@ from harness.record.callsite import STORE_FILES, caller, in_standard_library, st
 from harness.record.native import SYNC_NAMES
 from harness.record.tap import TAP
 
-SEES_ALL = "a system-call recorder (strace) would see it; a FUSE recorder too"
-SEES_PAGES = "a FUSE recorder would see the pages when they are written back; no system-call recorder does"
+NOT_RECORDED = "only Python's own file functions, in the process of the store, are recorded; real kills do without"
+NO_PAGES = "what is written through a mapping is not recorded; real kills do without"
 NOBODY_SEES = "no recorder tells crash states of them; real kills keep them"
 
 _WRITING_NAMES = frozenset(
@@ -168,11 +168,11 @@ _HANDLERS: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
 }
 
 _REMEDIES = {
-    Blindness.CHILD_PROCESS: SEES_ALL,
-    Blindness.WRITABLE_MAPPING: SEES_PAGES,
+    Blindness.CHILD_PROCESS: NOT_RECORDED,
+    Blindness.WRITABLE_MAPPING: NO_PAGES,
     Blindness.EXTENDED_ATTRIBUTES: NOBODY_SEES,
-    Blindness.FOREIGN_IO: SEES_ALL,
-    Blindness.HIDDEN_SYNC: SEES_ALL,
+    Blindness.FOREIGN_IO: NOT_RECORDED,
+    Blindness.HIDDEN_SYNC: NOT_RECORDED,
 }
 
 
@@ -182,7 +182,7 @@ def testimony(root: str) -> list[Unseen]:
     found = [Unseen(what, detail, _REMEDIES[what]) for what, detail in facts]
     for path in databases_inside(root):
         detail = f"sqlite3 has the database {os.path.relpath(path, root)} open"
-        found.append(Unseen(Blindness.FOREIGN_IO, detail, SEES_ALL))
+        found.append(Unseen(Blindness.FOREIGN_IO, detail, NOT_RECORDED))
     return found
 
 

@@ -144,15 +144,15 @@ class Recorder:
         found = [*self._unpatched_references(), *audit.testimony(self._root), *_native_syncs()]
         for path in sorted(set(session.ids.strangers.values())):
             detail = f"{path} appeared without a recorded call"
-            found.append(Unseen(Blindness.REPLAY_DIFFERS, detail, audit.SEES_ALL))
+            found.append(Unseen(Blindness.REPLAY_DIFFERS, detail, audit.NOT_RECORDED))
         found.extend(_attributes(trace.base))
         difference = _difference(trace, self._root)
         if difference is not None:
-            found.append(Unseen(Blindness.REPLAY_DIFFERS, difference, audit.SEES_ALL))
+            found.append(Unseen(Blindness.REPLAY_DIFFERS, difference, audit.NOT_RECORDED))
         return tuple(found)
 
     def _unpatched_references(self) -> list[Unseen]:
-        remedy = "call install() before the module is imported; " + audit.SEES_ALL
+        remedy = "call install() before the module is imported; " + audit.NOT_RECORDED
         return [Unseen(Blindness.UNPATCHED_REFERENCE, text, remedy) for text in self._unpatched]
 
 
@@ -169,7 +169,7 @@ def _native_syncs() -> list[Unseen]:
         Unseen(
             Blindness.HIDDEN_SYNC,
             f"the native library {'/'.join(path.split(os.sep)[-2:])} can call {', '.join(names)}",
-            audit.SEES_ALL,
+            audit.NOT_RECORDED,
         )
         for path, names in native.libraries_that_sync().items()
     ]

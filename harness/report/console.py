@@ -1,4 +1,4 @@
-"""The verdict on standard output: claims first, then each finding as a short program.
+"""The verdict on standard output: claims first, then the gist of each finding; the whole stories are on the page.
 
 Plain text where the stream is no terminal, the same lines in colour where it is. Colours
 stay off with `NO_COLOR` (no-color.org); icons that the stream's encoding lacks become escapes.
@@ -13,22 +13,24 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from harness.core.decision import Decision, Readiness
-from harness.core.evidence import Certificate, ClaimResult
+from harness.core.evidence import Certificate, ClaimResult, Finding
 from harness.core.verdict import Verdict
 from harness.report.faults import thorough
 from harness.report.measurements import limit_lines
-from harness.report.story import story_text
+from harness.report.story import gist, story_text
 from harness.report.text import shorten, visible
 from harness.report.view import totals
-from harness.report.words import VERDICTS, headline, statement
+from harness.report.words import VERDICTS, happens_under, headline, statement
 
 __all__ = ["certificate_text", "print_certificate", "story_text"]
 
 TEXT_CHARACTERS = 500
+#: Enough for the names of all scenarios with all their models.
+DECISION_CHARACTERS = 4_000
 
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
 _READINESS = {Readiness.READY: "green", Readiness.NOT_READY: "bold red", Readiness.UNDECIDED: "yellow"}
-_LABEL_STYLES = {"fix": "green", "replay": "cyan", "lost": "red", "found": "red"}
+_LABEL_STYLES = {"fix": "green", "advice": "green", "replay": "cyan", "lost": "red", "found": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,19 @@ def _lines(certificate: Certificate) -> Iterator[Line]:
     for verdict, start, rest in limit_lines(certificate.measurements):
         yield Line(_text(f"{start} {rest}"), _STYLES[verdict], len(start))
     yield Line("")
+    first: dict[tuple[str, ...], int] = {}
     for number, finding in enumerate(certificate.findings, 1):
-        yield from _finding_lines(number, story_text(finding))
+        like = first.setdefault(_likeness(finding, number), number)
+        yield from _finding_lines(number, gist(finding, like if like < number else 0))
         yield Line("")
+    if any(finding.story is not None for finding in certificate.findings):
+        yield Line("  the whole story of each finding: the HTML page, or its replay command", "dim")
     if certificate.decision is not None:
         yield from decision_lines(certificate.decision)
     for mechanism in certificate.not_exercised:
         yield Line(f"  not exercised: {_text(mechanism)}", "yellow", 16)
+    for note in certificate.notes:
+        yield Line(f"  note: {_text(note)}", "yellow", 7)
     if reached := thorough(certificate.fault_coverage):
         yield Line(f"  {reached}", "dim", len(reached) + 2)
     run = f"  {totals(certificate)}; seed {certificate.seed}; digest {certificate.digest()[:12]}"
@@ -98,15 +106,25 @@ def _claims(claims: tuple[ClaimResult, ...]) -> Iterator[Line]:
 
 
 def decision_lines(decision: Decision) -> Iterator[Line]:
-    """Ready or not, and what is missing."""
+    """Ready or not, and what is missing; where nothing is, what was not tried."""
     title = f"  decision: {decision.decision} (policy: {_text(decision.policy)})"
     yield Line(title, _READINESS[decision.readiness], len(title))
     for condition in decision.missing:
         yield Line(f"      missing: {_text(condition.sentence)}")
+    for sentence in decision.not_tried if decision.readiness is Readiness.READY else ():
+        yield Line(f"      but: {visible(shorten(sentence, DECISION_CHARACTERS))}")
 
 
-def _finding_lines(number: int, story: str) -> Iterator[Line]:
-    first, *rest = story.split("\n")
+def _likeness(finding: Finding, number: int) -> tuple[str, ...]:
+    """What has it in common with findings that need not be told again: not where it has a fix of its own."""
+    fix, site = finding.story.fix if finding.story is not None else None, finding.call_site
+    if site is None or (fix is not None and fix.works):
+        return (str(number),)
+    return (finding.kind, happens_under(finding), finding.scenario, site.file, site.function)
+
+
+def _finding_lines(number: int, lines: Iterable[str]) -> Iterator[Line]:
+    first, *rest = lines
     yield Line(f"[{number}] {first}", "bold red", len(str(number)) + 2)
     for text in rest:
         label = text[2:11].strip()

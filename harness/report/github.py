@@ -57,7 +57,7 @@ def _commands(certificates: Sequence[Certificate], workspace: str) -> Iterator[s
         kind = "error" if finding.confirmed else "warning"
         yield _command(kind, _place(finding.call_site, workspace), _message(finding), title)
     for certificate in certificates:
-        explained = {finding.claim for finding in certificate.findings}
+        explained = {claim for finding in certificate.findings for claim in finding.claims}
         for claim in certificate.claims:
             if claim.verdict is not Verdict.PASS and claim.claim not in explained:
                 yield _claim_command(certificate, claim)
@@ -79,7 +79,7 @@ def _message(finding: Finding) -> str:
     fix = finding.story.fix if finding.story is not None else None
     lines = [finding.summary, f"Breaks {happens_under(finding)}."]
     lines += [f"At {finding.call_site}."] if finding.call_site is not None else []
-    lines += [f"Fix: {fix.sentence}"] if fix is not None else []
+    lines += [f"{'Fix' if fix.works else 'Advice'}: {fix.sentence}"] if fix is not None else []
     return "\n".join(visible(line) for line in (*lines, f"Replay: {finding.replay}"))
 
 

@@ -9,7 +9,7 @@ while the claim was decided by others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -91,7 +91,7 @@ def _tried(key: tuple[str, str, str], group: list[Evidence], certificate: Certif
     claim, scenario, model = key
     verdict = merge(item.verdict for item in group)
     decided_well = verdict is Verdict.PASS
-    findings = () if decided_well else tuple(f for f in certificate.findings if _belongs(f, key))
+    findings = () if decided_well else _behind(certificate.findings, key)
     return Case(
         claim=claim,
         name=f"{scenario} [{model}]" if model else scenario,
@@ -99,8 +99,15 @@ def _tried(key: tuple[str, str, str], group: list[Evidence], certificate: Certif
         seconds=sum(item.seconds for item in group),
         reasons=tuple(reason for item in group for reason in item.reasons),
         findings=findings,
-        output="\n".join(_counts(item) for item in group),
+        output="\n".join(line for item in group for line in _output(item)),
     )
+
+
+def _behind(findings: Sequence[Finding], key: tuple[str, str, str]) -> tuple[Finding, ...]:
+    """Its own findings; where it has none, those of another claim that break this one under the same model."""
+    claim, _, model = key
+    own = tuple(finding for finding in findings if _belongs(finding, key))
+    return own or tuple(f for f in findings if f.claim != claim in f.claims and model in f.persistence_models)
 
 
 def _belongs(finding: Finding, key: tuple[str, str, str]) -> bool:
@@ -133,6 +140,12 @@ def _covers(told: list[Case], claim: ClaimResult) -> bool:
     return bool(known) and merge(known) | claim.verdict is merge(known)
 
 
+def _output(item: Evidence) -> Iterator[str]:
+    """What was done, and what there is to say beside it; of what is undecided that is the message already."""
+    yield _counts(item)
+    yield from () if item.verdict is Verdict.UNKNOWN else item.reasons
+
+
 def _counts(item: Evidence) -> str:
     bounds = f"; bounds: {bounds_text(item.bounds)}" if item.bounds else ""
     return (
@@ -155,6 +168,8 @@ def _suite(root: Element, certificate: Certificate) -> None:
     for mechanism in certificate.not_exercised:
         element = _case_element(suite, certificate, "not exercised", mechanism, 0.0)
         SubElement(element, "skipped", message=_attribute(mechanism))
+    if certificate.notes:
+        SubElement(suite, "system-out").text = _body("\n".join(map(visible, certificate.notes)))
     _total(suite, [suite])
 
 

@@ -190,8 +190,8 @@ def _broken(claim: ClaimResult, certificate: Certificate) -> str:
     failed = [item for item in certificate.evidence if item.verdict is Verdict.FAIL]
     models = {item.persistence_model for item in failed if item.claim == claim.claim}
     for finding in certificate.findings:
-        models |= set(finding.persistence_models) if finding.claim == claim.claim else set()
-    known = sorted(models - {""})
+        models |= set(finding.persistence_models) if claim.claim in finding.claims else set()
+    known = sorted(models - {"", PROCESS_CRASH.name})
     return f"{claim.claim} under {listed(known)}" if known else claim.claim
 
 
@@ -224,7 +224,8 @@ def happens_under(finding: Finding) -> str:
     """The claim that is broken and the models under which it is."""
     if not finding.persistence_models:
         return finding.claim
+    others = [name for name in finding.persistence_models if name != PROCESS_CRASH.name]
     if finding.claim == KILL:  # no file system has a part in it
-        others = [name for name in finding.persistence_models if name != PROCESS_CRASH.name]
         return f"{KILL}; a power loss leaves the same under {listed(others)}" if others else KILL
-    return f"{finding.claim} under {listed(finding.persistence_models)}"
+    killing = "; killing the process is enough" if len(others) < len(finding.persistence_models) else ""
+    return f"{finding.claim} under {listed(others)}{killing}"

@@ -44,6 +44,9 @@ class Progress(Protocol):
 
     def phase(self, title: str, total: int) -> None: ...
 
+    def begin(self, part: str, total: int) -> None:
+        """Part of a phase: so many of its steps, whose details begin with its name."""
+
     def advance(self, detail: str) -> None: ...
 
 
@@ -51,6 +54,9 @@ class Silent:
     """Nobody is told."""
 
     def phase(self, title: str, total: int) -> None:
+        return None
+
+    def begin(self, part: str, total: int) -> None:
         return None
 
     def advance(self, detail: str) -> None:
@@ -67,6 +73,9 @@ class Stepped:
     def phase(self, title: str, total: int) -> None:
         self._steps.begin(title)
         self._told.phase(title, total)
+
+    def begin(self, part: str, total: int) -> None:
+        self._told.begin(part, total)
 
     def advance(self, detail: str) -> None:
         self._told.advance(detail)

@@ -27,6 +27,7 @@ from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
 from harness.observe.spans import NO_SPAN, Span, Steps
 from harness.record.callsite import is_store_file
+from harness.run import lateness
 from harness.run.campaign import Campaign, Progress, Silent, Stepped
 from harness.run.containment import CAN_FORK
 from harness.run.costing import measure_costs
@@ -41,7 +42,7 @@ from harness.run.live.campaign import LiveFaults, require_promised
 from harness.run.live.telling import LiveCase, LiveTelling
 from harness.run.loading import load_adapter, resolved_spec
 from harness.run.measured.limits import Limits
-from harness.run.options import Options
+from harness.run.options import Options, not_part_of
 from harness.run.planning import plans, survey_plans
 from harness.run.pool import Interrupted
 from harness.run.recording import Recorded
@@ -204,7 +205,6 @@ class Run:
         for family, members, last in waves:
             if self.campaign.out_of_time:
                 self.out_of_time = True
-                self.notes.append(f"stopped after {self.options.budget.seconds:g} s, the backstop of this profile")
                 break
             jobs = [self._job(family, workload, item, plans) for workload, item in members]
             explored = self.campaign.explore(jobs, resumable=True)
@@ -240,7 +240,7 @@ class Run:
             self.options.seed,
             budget.limits,
             samples=1,
-            seconds=budget.seconds / 6,
+            seconds=budget.exploring_s,
             after_violation=budget.limits.states if self.options.survey else AFTER_VIOLATION,
         )
 
@@ -343,7 +343,7 @@ class Run:
                 **({OUT_OF_TIME: True} if self.out_of_time or self.live.out_of_time else {}),
             },
             contract=plain_contract(self.contract),
-            notes=self._all_notes(),
+            notes=self.all_notes(evidence),
             not_exercised=self._not_exercised(),
             models={plan.model.name: _model(plan.model) for plan in self.plans},
             zoo=zoo_record(),
@@ -369,8 +369,9 @@ class Run:
         unseen = next((detail for item in recorded for _, detail, _ in item.unseen), "")
         return measure_costs(self.campaign, unseen and f"the recorder does not see every call ({unseen})")
 
-    def _all_notes(self) -> tuple[str, ...]:
-        notes = list(self.notes)
+    def all_notes(self, evidence: Iterable[Evidence]) -> tuple[str, ...]:
+        """What is worth saying of the run, first of all that its time was up."""
+        notes = [*filter(None, [lateness.summary(self.options.budget, evidence)]), *self.notes]
         unsupported = sum(item.unsupported for family in self.families.values() for item in family.recorded)
         if unsupported:
             notes.append(f"{unsupported} operations left the workloads because the store can't take them")
@@ -393,7 +394,7 @@ class Run:
             if scenario.claim in claims and not self.families[scenario.family].workloads:
                 absent = "there is no such workload for this adapter"
                 if scenario.family == "large" and not self.options.budget.extent.large:
-                    absent = f"not part of the profile {self.options.profile}"
+                    absent = not_part_of(self.options.profile)
                 missing.append(f"{scenario.name}: {absent}")
         return (*missing, *self.live.not_exercised)
 

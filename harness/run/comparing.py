@@ -96,23 +96,29 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--tolerance {arguments.tolerance:g} is no percentage: say 0 to 100.")
     old, new = read_certificate(arguments.old), read_certificate(arguments.new)
     result = compared(old, new, Tolerance(effort_percent=arguments.tolerance))
-    for target in (arguments.json, arguments.html, arguments.junit):
-        if target is not None:
-            require_file(target)
-    comparisons = result.comparisons
-    if arguments.json is not None:
-        write_documents([comparison.to_json() for comparison in comparisons], arguments.json)
-    if arguments.html is not None:
-        for comparison, target in zip(comparisons, _numbered(arguments.html, len(comparisons)), strict=True):
-            write_comparison_page(comparison, target)
-    if arguments.junit is not None:
-        write_comparison_junit(comparisons, arguments.junit)
+    for option in ("json", "html", "junit"):
+        if (target := getattr(arguments, option)) is not None:
+            require_file(target, f"--{option}")
+    written = list(_written(arguments, result.comparisons))
     tell(result)
+    if written:
+        print(f"written: {', '.join(map(str, written))}")
     if result.only_old:  # what is certified no longer is worse than anything that could be found about it
         names = ", ".join(map(visible, result.only_old))
         print(f"\u2717 certified no longer: {names}".encode(_encoding(), "backslashreplace").decode(_encoding()))
         return worst([1, result.status])
     return result.status
+
+
+def _written(arguments: argparse.Namespace, comparisons: Sequence[Comparison]) -> Iterator[Path]:
+    """Write what was asked for; the paths."""
+    if arguments.json is not None:
+        yield write_documents([comparison.to_json() for comparison in comparisons], arguments.json)
+    if arguments.html is not None:
+        for comparison, target in zip(comparisons, _numbered(arguments.html, len(comparisons)), strict=True):
+            yield write_comparison_page(comparison, target)
+    if arguments.junit is not None:
+        yield write_comparison_junit(comparisons, arguments.junit)
 
 
 def _encoding() -> str:

@@ -101,7 +101,7 @@ def _called(found: Found, trace: Trace) -> str:
 
 def _reached(found: Found, trace: Trace, model: PersistenceModel) -> str:
     if model.survival is Survival.ALL_COMPLETED:
-        return "The process died; every completed call is on the disk."
+        return "The process was killed there; everything that it had written by then is on the disk."
     lost = list(_lost(found, trace))
     if not lost:
         return "Everything that the store had written was on the disk."

@@ -154,7 +154,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Explored:
-    """What came of a job."""
+    """What came of a job; `late` if its time was up before its end."""
 
     name: str
     tallies: dict[str, Tally]
@@ -163,6 +163,7 @@ class Explored:
     samples: list[Sample]
     seconds: float
     stages: dict[str, float]
+    late: bool = False
 
     @property
     def effort(self) -> str:
@@ -266,7 +267,7 @@ class Explorer:
         self.sampling = random.Random(f"samples {job.seed} {job.name}")
         self.started = time.perf_counter()
         self.store_seconds = 0.0
-        self.stopped = False
+        self.stopped = self.late = False
         self.left = -1  # states still to try under this model; negative: no violation yet
 
     def run(self) -> Explored:
@@ -284,6 +285,7 @@ class Explorer:
             self.samples,
             seconds,
             {"recovering": self.store_seconds},
+            self.late,
         )
 
     # --- one model -----------------------------------------------------------------------
@@ -340,7 +342,7 @@ class Explorer:
                 self.left = 0
             self.stopped = unit == max(self.interrupted) and len(self.interrupted) >= self.job.interruptions
             return Recovery(how, detail, wrote=True)
-        self.stopped = time.perf_counter() - self.started > self.job.seconds
+        self.stopped = self.late = time.perf_counter() - self.started > self.job.seconds
         self.materializer.place(image)
         self.watch.start()
         started = time.perf_counter()

@@ -69,7 +69,8 @@ def grouped(cases: Iterable[Case], order: list[str]) -> list[Group]:
 
 
 def _group(members: list[Case], order: list[str]) -> Group:
-    ranked = sorted(members, key=_difficulty)
+    """Told by a kill where that is enough: nothing that was written has to be lost for it."""
+    ranked = sorted(members, key=lambda case: (case.found.claim != "process_crash", *_difficulty(case)))
     models = sorted({case.found.model for case in members}, key=lambda name: order.index(name))
     return Group(
         ranked[0],

@@ -31,6 +31,7 @@ from harness.core.trace import (
     Trace,
     WriteData,
 )
+from harness.run.advising import of_crash, tears_an_append
 from harness.run.campaign import Campaign
 from harness.run.exploring import ExploreJob, Found
 from harness.run.findings import Case, easiest, job_for
@@ -57,7 +58,8 @@ def find_fixes(campaign: Campaign, cases: list[Case]) -> list[Fix]:
         [not _shows(case, explored[job.name].found) for job in some]
         for case, some in zip(cases, jobs, strict=True)
     ]
-    return [_fix(tried, works) for tried, works in zip(changes, gone, strict=True)]
+    advice = [of_crash(case.found, case.found.inner or campaign.trace(case.trace_file)) for case in cases]
+    return [_fix(*item) for item in zip(changes, gone, advice, strict=True)]
 
 
 def _shows(case: Case, found: list[Found]) -> bool:
@@ -67,15 +69,18 @@ def _shows(case: Case, found: list[Found]) -> bool:
     return easiest(found, case.key) is not None
 
 
-def _fix(changes: list[Change], gone: list[bool]) -> Fix:
+def _fix(changes: list[Change], gone: list[bool], advice: str) -> Fix:
+    """The first change that works; where none does `advice`, if there is any."""
     for change, works in zip(changes, gone, strict=True):
         if works:
             return Fix(change.sentence, True, len(changes), change.sites)
     if not changes:
-        return Fix("No call could be named where a change would help.", False, 0)
-    plural = "changes were" if len(changes) > 1 else "change was"
+        return Fix(advice or "No call could be named where a change would help.", False, 0)
+    count = f"{len(changes)} {'changes were' if len(changes) > 1 else 'change was'} tried on the trace"
+    if advice:
+        return Fix(f"{advice} {count}; none is enough.", False, len(changes))
     return Fix(
-        f"{len(changes)} {plural} tried on the trace (syncs added, calls moved, a file written beside and renamed); "
+        f"{count} (syncs added, calls moved, a file written beside and renamed); "
         "none is enough: the protocol itself needs another step.",
         False,
         len(changes),
@@ -105,7 +110,8 @@ def _changes(case: Case, trace: Trace) -> Iterator[Change]:
                 sentence = f"{first.sentence[:-1]}, and {second.sentence[0].lower()}{second.sentence[1:]}"
                 yield Change(sentence, _inserted(trace, [first, second]), (first.site, second.site))
     yield from _moves(trace, case.found.site, case.found.event)
-    yield from _beside(trace, case.found.site)
+    if not tears_an_append(case.found, trace):  # it would mean to write all of a log anew for each record
+        yield from _beside(trace, case.found.site)
 
 
 # --- a sync added --------------------------------------------------------------------------

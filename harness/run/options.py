@@ -69,6 +69,21 @@ class Profile:
     live: LiveExtent = LiveExtent(2, 0, large=False, faults=300)
     measures: MeasureExtent = MeasureExtent(400, 5, 20.0)
 
+    @property
+    def exploring_s(self) -> float:
+        """What the crash states of one workload may take."""
+        return self.seconds / 6
+
+    @property
+    def trials_s(self) -> float:
+        """What the live faults of one scenario may take on one workload."""
+        return self.seconds / 4
+
+
+def not_part_of(profile: str) -> str:
+    """Why a scenario was left out, where it is a matter of how much there is to be tried."""
+    return f"not part of the profile {profile}"
+
 
 PROFILES = {
     profile.name: profile

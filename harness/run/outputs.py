@@ -35,9 +35,14 @@ def require_writable(directory: Path) -> None:
 
 
 def require_file(target: Path, option: str = "--json") -> None:
-    """Raise `UsageError` if `target`, given with `option`, can't be written: before a run, not after it."""
+    """Raise `UsageError` if `target`, given with `option`, can't be written: before a run, not after it.
+
+    A directory that has to be made for it is told, because it may be a misspelt one.
+    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True)
+            print(f"harness: there was no directory {target.parent}: it was made for {option}.", file=sys.stderr)
         missing = not target.exists()
         if missing or target.is_file() or target.is_dir():  # a pipe would wait for its reader
             with open(target, "a", encoding="utf-8"):
@@ -55,6 +60,11 @@ def write_reports(certificates: Sequence[Certificate], directory: Path) -> list[
         written += _write_both(certificate, directory / name)
     written.append(_write(directory / "junit.xml", render_junit(certificates)))
     return written
+
+
+def write_certificate(certificate: Certificate, directory: Path) -> list[Path]:
+    """Write one certificate and its page; the paths written."""
+    return _write_both(certificate, directory / file_name(certificate.store))
 
 
 def write_comparisons(comparisons: Sequence[Comparison], directory: Path, names: Sequence[str]) -> list[Path]:
@@ -114,15 +124,15 @@ def file_names(certificates: Sequence[Certificate]) -> list[str]:
     return names
 
 
-def write_json(certificates: Sequence[Certificate], target: Path) -> None:
+def write_json(certificates: Sequence[Certificate], target: Path) -> Path:
     """`--json`: an object for one adapter, a list for several."""
-    write_documents([certificate.to_json() for certificate in certificates], target)
+    return write_documents([certificate.to_json() for certificate in certificates], target)
 
 
-def write_documents(documents: Sequence[dict[str, Any]], target: Path) -> None:
+def write_documents(documents: Sequence[dict[str, Any]], target: Path) -> Path:
     """A JSON object for one document, a list for several."""
     document = documents[0] if len(documents) == 1 else documents
-    _write(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return _write(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def _write(path: Path, text: str) -> Path:

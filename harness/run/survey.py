@@ -60,13 +60,15 @@ class Strongest:
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What a store keeps, by persistence model. `untested` are claims that nothing tried, `not_exercised` scenarios,
-    each with the reason. `evidence` counts what was tried, of crashes against the strongest promise there is."""
+    each with the reason. `evidence` counts what was tried, of crashes against the strongest promise there is. `notes`
+    say what is worth knowing of the run, that its time was up for instance."""
 
     store: str
     rows: tuple[Strongest, ...]
     untested: tuple[str, ...]
     not_exercised: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def contract(self) -> str:
         """The contract as a line of Python."""
@@ -105,7 +107,8 @@ def _strongest(run: Run) -> Survey:
     untested = tuple(claim for claim in SURVEYED if claim not in tried)
     crashes = Weighing(run.scenarios, run.plans, run.families, made, run.options, ()).evidence()
     evidence = (*crashes, *run.live.evidence())
-    return Survey(run.adapter.name, (*rows, *live), untested, tuple(run.live.not_exercised), evidence)
+    left_out, notes = tuple(run.live.not_exercised), run.all_notes(evidence)
+    return Survey(run.adapter.name, (*rows, *live), untested, left_out, evidence, notes)
 
 
 def _live_rows(tried: Sequence[Series]) -> list[Strongest]:

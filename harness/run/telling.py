@@ -14,7 +14,7 @@ from harness.core.workload import Reopen
 from harness.run.campaign import Campaign, Progress
 from harness.run.encoding import encode_image, encode_operations, file_name
 from harness.run.explaining import read_early, tell
-from harness.run.exploring import Plan
+from harness.run.exploring import Found, Plan
 from harness.run.findings import (
     FINDINGS_LIMIT,
     Case,
@@ -126,9 +126,12 @@ def _long(case: Case) -> bool:
 
 def _summary(case: Case, confirmation: Confirmation, trace: Trace) -> str:
     found = case.found
-    when = "the process dies" if found.claim == "process_crash" else "the power fails"
+    kill = found.claim == "process_crash"
+    when = "the process dies" if kill else "the power fails"
     if found.inner is not None:
         when += " again while the store recovers"
+    if not kill and _loses_nothing(found):
+        when += ", though nothing that was written is lost"
     where = f" (call in line {found.site.line} of {Path(found.site.file).name})" if found.site else ""
     sentence = f"When {when}, {found.violation.sentence}{where}."
     if read_early(found, trace) is not None:
@@ -138,6 +141,11 @@ def _summary(case: Case, confirmation: Confirmation, trace: Trace) -> str:
         if confirmation.again
         else f"Flaky: {sentence} It did not happen again in a fresh interpreter."
     )
+
+
+def _loses_nothing(found: Found) -> bool:
+    """Whether the order of the calls alone is at fault; a crash before this one may have lost something too."""
+    return not found.losses.damaged and (found.outer is None or not found.outer.losses.damaged)
 
 
 def _program(case: Case, trace: Trace) -> list[str]:

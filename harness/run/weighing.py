@@ -13,11 +13,15 @@ from harness.core.verdict import Verdict, merge
 from harness.core.workload import Workload
 from harness.crash.states import Counts
 from harness.explore.workloads import Workloads
+from harness.run import lateness
 from harness.run.exploring import HARMLESS, Explored, Found, Plan, merge_counts
 from harness.run.options import Options
 from harness.run.recording import Recorded
 
 _HARMLESS = tuple(what.value for what in HARMLESS)
+#: Why nothing was tried where the promise was broken already, by another scenario of the same claim.
+LEFT_OUT = "left out, because the promise was broken under this model already"
+NOT_CRASHED_AGAIN = "the first crash breaks the promise already: recoveries were not crashed"
 #: The promises of a contract, in the order of a certificate.
 CLAIMS = ("process_crash", "power_loss", "io_error", "corruption", "rollback", "writers")
 
@@ -106,6 +110,8 @@ class Weighing:
                 blind.append(tally.nested_blind)
         counts.exhausted = counts.exhausted and 0 < len(family.explored) == len(family.workloads)
         verdict, reasons = self._verdict(scenario, plan, family, counts, blind)
+        if late := self._late(plan, family):
+            reasons = list(dict.fromkeys((*reasons, late)))
         judged = counts.distinct
         return Evidence(
             scenario.name,
@@ -138,18 +144,16 @@ class Weighing:
         if hidden:
             reasons.append(f"a violation was found, but {family.hidden_syncs[0]}")
         if scenario.during_recovery and any(self._found_in(family, plan, nested=False)):
-            reasons.append("the first crash breaks the promise already: recoveries were not crashed")
+            reasons.append(NOT_CRASHED_AGAIN)
         reasons.extend(blind)
         reasons.extend(self.disagreements)
         most = max((item.operations - item.raised for item in family.recorded), default=0)
         if most < scenario.minimum_operations:
             reasons.append(f"no workload acknowledged {scenario.minimum_operations} operations")
         if not family.explored and family.workloads and not blind:
-            reasons.append("out of time before any of these workloads was explored")
+            reasons.append(self._late(plan, family))
         elif family.explored and all(plan.model.name not in item.tallies for item in family.explored):
-            is_broken = any(self._breaks(plan, found) for other in self.families.values() for found in _found(other))
-            left_out = "left out, because the promise was broken under this model already"
-            reasons.append(left_out if is_broken else "out of time before this model was tried")
+            reasons.append(LEFT_OUT if self._is_broken(plan) else self._late(plan, family) or "not tried")
         elif not counts.crash_points and not scenario.during_recovery:
             reasons.append("no fault fired: the store made no call that a crash could come after")
         if reasons:
@@ -157,6 +161,23 @@ class Weighing:
         if scenario.during_recovery and not counts.distinct:
             return Verdict.PASS, ["no recovery led to a new content: a crash in it leaves nothing that was not tried"]
         return Verdict.PASS, []
+
+    def _late(self, plan: Plan, family: Family) -> str:
+        """What the time did not suffice for, or nothing: where the promise is broken, no more was to be tried."""
+        if self._is_broken(plan):
+            return ""
+        profile, done, wanted = self.options.budget, len(family.explored), len(family.trusted)
+        if done < wanted:
+            most = f"more than {done} of {wanted}" if done else "any"
+            return lateness.of_the_run(profile, f"{most} of these workloads was explored")
+        cut = [item for item in family.explored if item.late and plan.model.name not in list(item.tallies)[:-1]]
+        if not cut:
+            return ""
+        what = f"{len(cut)} of {wanted} workloads were explored to the end under this model"
+        return lateness.of_a_workload(profile, profile.exploring_s, what)
+
+    def _is_broken(self, plan: Plan) -> bool:
+        return any(self._breaks(plan, found) for other in self.families.values() for found in _found(other))
 
     def _found_in(self, family: Family, plan: Plan, *, nested: bool) -> Iterable[Found]:
         return (found for found in _found(family) if self._breaks(plan, found) and (found.inner is not None) == nested)

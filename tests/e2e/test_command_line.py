@@ -19,7 +19,7 @@ from harness.core.errors import HarnessFault
 from harness.core.evidence import Certificate
 from harness.run.scenarios import scenario_names
 from tests.golden.sample import failing, hostile, passing, unknown
-from tests.stores.conduct import small_runs, spec
+from tests.stores.conduct import small_runs, spec, without_progress
 from tests.stores.tiny import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -43,12 +43,13 @@ def run(*arguments: str | Path) -> int:
 
 
 def complaint(capsys: pytest.CaptureFixture[str]) -> str:
-    """What stands on stderr: one line, no traceback; and nothing on stdout."""
+    """What stands on stderr beside the progress: one line, no traceback; and nothing on stdout."""
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("harness: ") and captured.err.count("\n") == 1, captured.err
+    told = without_progress(captured.err)
+    assert told.startswith("harness: ") and told.count("\n") == 1, captured.err
     assert "Traceback" not in captured.err
-    return captured.err
+    return told
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +71,11 @@ def test_a_broken_store_gives_1_and_its_story(broken: Path, tmp_path: Path, caps
     assert run("certify", IN_PLACE, *KILL, "--json", "new/c.json") == 1
 
     captured = capsys.readouterr()
-    assert captured.err == ""
-    assert "in-place" in captured.out and "replay" in captured.out and "\x1b" not in captured.out
+    assert without_progress(captured.err) == "harness: there was no directory new: it was made for --json.\n"
+    assert "InPlace, 0 s: recording (" in captured.err and "trying crash states" in captured.err
+    assert "in-place" in captured.out and "replay" in captured.out and "\x1b" not in captured.out + captured.err
+    [written] = [line for line in captured.out.splitlines() if line.startswith("written: ")]
+    assert written.endswith("reports/junit.xml, new/c.json")
     assert json.loads(Path("new/c.json").read_text())["digest"] == json.loads(broken.read_text())["digest"]
     assert "<html" in Path("reports/in-place.html").read_text()
     assert json.loads(Path("reports/in-place.json").read_text())["verdict"] == "fail"
@@ -86,7 +90,8 @@ def test_several_adapters_give_the_worst_status_and_a_list(capsys: pytest.Captur
     assert status == 2
     assert [item["verdict"] for item in json.loads(Path("all.json").read_text())] == ["pass", "unknown"]
     assert {path.name for path in Path("reports").glob("*.*")} >= {"sound.html", "database.html", "junit.xml"}
-    assert captured.err.count("\n") == 1 and "can't run" in captured.err
+    told = without_progress(captured.err)
+    assert told.count("\n") == 1 and "can't run" in told
 
 
 @pytest.mark.parametrize(
@@ -366,7 +371,14 @@ def test_survey_prints_the_strongest_contract(capsys: pytest.CaptureFixture[str]
     contract = eval(line, {"Contract": harness.Contract})
     assert contract.process_crash == "acknowledged"
     assert contract.power_loss != "acknowledged" or "strict" not in contract.power_loss_models
-    assert captured.err == ""
+    assert captured.err and without_progress(captured.err) == ""
+
+
+@pytest.mark.parametrize("option", ["--reports", "--json", "--policy", "--scenario"])
+def test_survey_says_why_it_writes_no_reports(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever is used to `certify` learns what to do instead of that the option is unknown."""
+    assert run("survey", SOUND, option, "somewhere") == 2
+    assert f"survey takes no {option}, because it tries everything and prints a contract" in complaint(capsys)
 
 
 def test_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:

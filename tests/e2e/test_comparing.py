@@ -81,6 +81,9 @@ def test_compare_writes_json_page_and_junit(capsys: pytest.CaptureFixture[str]) 
     files = ("--json", "out/c.json", "--html", "out/c.html", "--junit", "out/c.xml")
     assert run("compare", write("old.json", passing()), write("new.json", as_store(failing())), *files) == 1
 
+    captured = capsys.readouterr()
+    assert "written: out/c.json, out/c.html, out/c.xml\n" in captured.out
+    assert captured.err == "harness: there was no directory out: it was made for --json.\n"
     assert json.loads(Path("out/c.json").read_text())["verdict"] == "fail"
     page = Path("out/c.html").read_text()
     assert "Content-Security-Policy" in page and "<script" not in page and "2 findings" not in page

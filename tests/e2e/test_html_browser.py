@@ -225,3 +225,17 @@ def test_print_shows_what_matters(page: Any, tmp_path: Path) -> None:
     _visit(page, tmp_path, "failing")
     assert not page.locator("nav").is_visible()
     assert page.locator("#finding-1 .program").is_visible()
+
+
+@pytest.mark.parametrize("width", [375, 400, 1280])
+def test_evidence_is_read_without_scrolling_sideways(page: Any, tmp_path: Path, width: int) -> None:
+    """On a narrow page each piece of evidence stands below the one before, and every number has its name beside it."""
+    _visit(page, tmp_path, "failing")
+    page.set_viewport_size({"width": width, "height": 900})
+    cells = "[...document.querySelectorAll('.evidence tbody th, .evidence tbody td')]"
+    ends = page.evaluate(f"Math.max(...{cells}.map(cell => cell.getBoundingClientRect().right))")
+    named = page.evaluate(f"{cells}.filter(cell => getComputedStyle(cell, '::before').content.length > 6).length")
+    rows = page.evaluate("document.querySelectorAll('.evidence tbody tr').length")
+
+    assert ends <= width
+    assert named == (10 * rows if width < 760 else 0)

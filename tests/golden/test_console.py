@@ -11,6 +11,7 @@ import pytest
 from harness.core.trace import CallSite
 from harness.report import print_certificate, story_text
 from harness.report.console import certificate_text
+from harness.report.story import gist
 from harness.report.words import happens_under, statement
 from tests.golden.sample import SAMPLES, failing, hostile, passing
 
@@ -46,19 +47,53 @@ def test_broken_promise_is_told_as_a_short_program() -> None:
             "src/dashboard/metrics.py:61",
             "Save({'agents': {}",
             "power lost here",
-            "crash     after: Save #2",
             "lost      the new directory entry",
             "fix       Sync the directory",
             "replay    harness replay",
+            "[2] Swallowed error",
+            "the whole story of each finding: the HTML page",
         )
     ]
     assert places == sorted(places)
 
 
+def test_findings_are_short() -> None:
+    """Eight lines at most, without files or the five sentences: these are on the page, in JUnit and in a replay."""
+    text = certificate_text(failing())
+    for number in (1, 2):
+        [told] = re.findall(rf"^\[{number}\] .*?\n\n", text, re.DOTALL | re.MULTILINE)
+        assert len(told.strip().splitlines()) <= 8
+    assert not re.search("^  (told|called|found|expected|written|crashed|recovered)", text, re.MULTILINE)
+    assert all(f"\n  {label}" in story_text(failing().findings[0]) for label in ("told", "expected", "recovered"))
+
+
+def test_what_another_finding_says_is_not_said_again() -> None:
+    """Same kind, same function, no fix of its own: only the line differs."""
+    failed = failing()
+    mended, second = failed.findings
+    assert second.call_site is not None
+    elsewhere = dataclasses.replace(second, call_site=dataclasses.replace(second.call_site, line=99), id="f-99")
+    text = certificate_text(dataclasses.replace(failed, findings=(mended, second, elsewhere, mended)))
+    assert "  like      [2]: the same kind, in the same function\n  at        src/dashboard/metrics.py:99" in text
+    assert text.count("  like ") == 1 and text.count("  advice ") == 1 and text.count("  fix ") == 2
+
+
+def test_the_program_is_one_line() -> None:
+    """Its last steps, what is repeated once, and a fault only if the summary does not tell it."""
+    finding = failing().findings[0]
+    operations = ("Put('a', '1')", *("Get('a')",) * 9, "Put('b', '2')", "<fault: the 2nd write gives EIO>")
+    bare = dataclasses.replace(finding, operations=operations, story=None)
+    [program] = [line for line in gist(bare) if line.startswith("  program")]
+    assert program == "  program   Put('a', '1'); Get('a'); Put('b', '2'); fault: the 2nd write gives EIO"
+    told = dataclasses.replace(bare, summary="The 2nd write gives EIO: all is gone.", operations=operations * 3)
+    [program] = [line for line in gist(told) if line.startswith("  program")]
+    assert program.startswith("  program   4 steps, then Get('a'); Put('b', '2'); ") and "EIO" not in program
+
+
 def test_passing_certificate_is_short() -> None:
-    """Without findings: the verdict, the claims, what was not exercised, and the counts."""
+    """Without findings: the verdict, the claims, what was not exercised, notes, and the counts."""
     text = certificate_text(passing())
-    assert len(text.splitlines()) == 11
+    assert len(text.splitlines()) == 12
     assert "\u2713 no violation power_loss" in text
 
 
@@ -124,6 +159,8 @@ def test_a_killed_process_needs_no_file_system() -> None:
     claims = tuple(dataclasses.replace(claim, claim="process_crash") for claim in failed.claims)
 
     assert happens_under(killed) == "process_crash; a power loss leaves the same under strict and ext4"
+    powered = dataclasses.replace(killed, claim="power_loss")
+    assert happens_under(powered) == "power_loss under strict and ext4; killing the process is enough"
     assert happens_under(alone) == "process_crash"
     broken = dataclasses.replace(failed, claims=claims, findings=(killed,), statement="")
     assert statement(broken).startswith("Broken: process_crash")

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from harness.core.evidence import Certificate, ClaimResult
 from harness.core.verdict import Verdict
 from harness.report import render_junit
+from harness.report.junit import cases
 from tests.golden.sample import failing, hostile, passing, unknown
 
 
@@ -75,6 +76,21 @@ def test_claim_worse_than_its_evidence_is_shown() -> None:
     suite = _suite(dataclasses.replace(passing(), claims=claims))
     assert _names(suite, "failure") == ["claim (acknowledged)"]
     assert _names(suite, "error") == ["claim (detected)"]
+
+
+def test_what_a_kill_breaks_is_told_where_a_power_cut_breaks_it_too() -> None:
+    """The finding is of the claim `process_crash`; the case of the other claim that it breaks has it as well."""
+    failed = failing()
+    models = ("process-crash", "strict", "max-loss")
+    killed = dataclasses.replace(
+        failed.findings[0], claim="process_crash", scenario="process-crash", persistence_models=models
+    )
+    cases_ = cases(dataclasses.replace(failed, findings=(killed,)))
+    told = {case.name: case.findings for case in cases_ if case.findings}
+    assert told["power-loss [strict]"] == told["power-loss [max-loss]"] == (killed,)
+    alone = dataclasses.replace(killed, persistence_models=("process-crash",))
+    cases_ = cases(dataclasses.replace(failed, findings=(alone,)))
+    assert [case.name for case in cases_ if case.findings] == ["process-crash [process-crash] finding f-3c1a9e20"]
 
 
 def test_several_findings_of_one_case_are_one_failure() -> None:

@@ -18,16 +18,20 @@ pytest_plugins = ["pytester"]
 
 STAND_IN = '''
 """Issues the certificates of stores.py, and notes in issued.txt each time that it does."""
+import dataclasses
 import sys
 import types
 from pathlib import Path
 
+import harness.report
+
 HERE = Path(__file__).parent
 
 
+@dataclasses.dataclass
 class Options:
-    def __init__(self, profile="standard", seed=0, scenarios=()):
-        self.profile = profile
+    profile: str = "standard"
+    reports: Path | None = None
 
 
 def certify_adapter(adapter, options, progress=None, span=None):
@@ -55,6 +59,7 @@ stand_in("harness.report.console", story_text=lambda finding: f"the story of {fi
 STORES = '''
 from harness import UsageError, Verdict
 from harness.core.evidence import Certificate, ClaimResult, Evidence, Finding
+from harness.run.weighing import LEFT_OUT
 
 VERDICTS = {
     "sound": {"process_kill": Verdict.PASS, "power_loss": Verdict.PASS},
@@ -62,13 +67,16 @@ VERDICTS = {
     "untried": {"process_kill": Verdict.PASS, "power_loss": Verdict.UNKNOWN},
     "untested": {"process_kill": Verdict.PASS},
     "twice": {"process_kill": Verdict.PASS, "power_loss": Verdict.FAIL, "corruption": Verdict.FAIL},
+    "ordered": {"process_kill": Verdict.FAIL, "power_loss": Verdict.FAIL},
     "bare": {"process_kill": Verdict.FAIL, "power_loss": Verdict.PASS},
+    "shown": {"power_loss": Verdict.FAIL, "corruption": Verdict.UNKNOWN},
+    "hidden": {"power_loss": Verdict.UNKNOWN, "corruption": Verdict.UNKNOWN},
 }
 
 
 def evidence(scenario, verdict):
     claim = "process_crash" if scenario == "process_kill" else "power_loss"
-    reasons = ("the fault never fired",)
+    reasons = (LEFT_OUT if scenario == "corruption" else "the fault never fired",)
     return Evidence(scenario, claim, verdict, "strict", 9, 9, 9, True, 9, 0.1, 0, reasons=reasons)
 
 
@@ -88,6 +96,10 @@ def certificate(adapter):
     if adapter in ("lossy", "twice"):
         models, operations = ("strict",), ("Put('k', 'v')",)
         findings = (Finding("f1", "power_loss", "power_loss", "Put(k) is gone", "lost_acknowledged", models,
+                            operations, None, "harness replay c f1"),)
+    if adapter == "ordered":
+        models, operations = ("process-crash", "strict"), ("Put('k', 'v')",)
+        findings = (Finding("f1", "process_kill", "process_crash", "Put(k) is gone", "lost_acknowledged", models,
                             operations, None, "harness replay c f1"),)
     return Certificate(adapter, adapter, tuple(claims(shown)), shown, findings, 0, "standard", "now", {}, {})
 '''
@@ -150,6 +162,41 @@ def test_unknown_fails_with_its_reason(certifying: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*UNKNOWN: power_loss under strict: the fault never fired"])
 
 
+def test_what_was_left_out_is_no_failure_where_its_reason_is_one(certifying: pytest.Pytester) -> None:
+    """One broken promise is one failing test, and not one for each scenario that needed nothing more to see."""
+    result = certifying.runpytest_inprocess("--certify", "shown", "-rsf")
+
+    result.assert_outcomes(passed=0, failed=2, skipped=2)
+    result.stdout.fnmatch_lines(["*corruption: left out, because power_loss has broken power_loss already"])
+    result.stdout.fnmatch_lines(["FAILED certify::shown::power_loss *", "FAILED certify::shown::contract *"])
+
+
+def test_what_was_left_out_fails_where_nothing_else_would(certifying: pytest.Pytester) -> None:
+    """Where the item that shows the broken promise was not chosen, or there is none, nothing may look green."""
+    alone = certifying.runpytest_inprocess("--certify", "shown", "-k", "corruption")
+    alone.assert_outcomes(failed=1, deselected=3)
+    alone.stdout.fnmatch_lines(["*UNKNOWN: power_loss under strict: left out, because*"])
+    certifying.runpytest_inprocess("--certify", "hidden", "-k", "corruption").assert_outcomes(failed=1, deselected=3)
+
+
+def test_the_certificate_that_a_replay_names_is_there(certifying: pytest.Pytester) -> None:
+    """In pytest's cache, with its page; the end of the run says where. What an earlier run kept is replaced."""
+    for adapter in ("lossy", "sound"):
+        result = certifying.runpytest_inprocess("--certify", adapter)
+        kept = f".pytest_cache/d/durability-harness/0/{adapter}"
+        result.stdout.fnmatch_lines([f"certificate: {kept}.json, {kept}.html"])
+        assert (certifying.path / f"{kept}.json").is_file() and (certifying.path / f"{kept}.html").is_file()
+    assert not (certifying.path / ".pytest_cache/d/durability-harness/0/lossy.json").exists()
+
+
+def test_without_a_cache_nothing_is_kept(certifying: pytest.Pytester) -> None:
+    """And nothing is said."""
+    result = certifying.runpytest_inprocess("--certify", "sound", "-p", "no:cacheprovider")
+
+    result.assert_outcomes(passed=3, skipped=1)
+    result.stdout.no_fnmatch_line("certificate: *")
+
+
 def test_a_claim_that_no_scenario_tested_fails_the_item_of_the_contract(certifying: pytest.Pytester) -> None:
     """A claim without evidence belongs to no scenario, and must not get lost between them."""
     result = certifying.runpytest_inprocess("--certify", "untested")
@@ -170,6 +217,14 @@ def test_an_adapter_that_cannot_run_is_one_sentence(certifying: pytest.Pytester)
 def test_one_finding_is_told_by_every_scenario_that_saw_it(certifying: pytest.Pytester) -> None:
     """A defect is filed under the scenario that saw it first; others that met it tell it too."""
     result = certifying.runpytest_inprocess("--certify", "twice", "-k", "corruption")
+
+    result.assert_outcomes(failed=1, deselected=3)
+    result.stdout.fnmatch_lines(["the story of f1"])
+
+
+def test_what_a_kill_breaks_is_told_for_the_power_cut_too(certifying: pytest.Pytester) -> None:
+    """One defect is one finding, of the claim that says most; the other claim that it breaks tells the same."""
+    result = certifying.runpytest_inprocess("--certify", "ordered", "-k", "power_loss")
 
     result.assert_outcomes(failed=1, deselected=3)
     result.stdout.fnmatch_lines(["the story of f1"])

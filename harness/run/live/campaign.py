@@ -17,11 +17,12 @@ from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
 from harness.inject.nemesis import Schedule
+from harness.run import lateness
 from harness.run.campaign import Campaign, Progress
 from harness.run.containment import CAN_FORK
 from harness.run.live.engines import ENGINES, EngineKind
 from harness.run.live.values import Applicable, LiveFound, StruckKey, TrialsJob, Tried
-from harness.run.options import LiveExtent, Options
+from harness.run.options import LiveExtent, Options, not_part_of
 
 #: What a survey tries, the strongest promise first.
 SURVEYED: dict[str, tuple[str, ...]] = {
@@ -34,13 +35,14 @@ SURVEYED: dict[str, tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class Series:
-    """One scenario of live faults with all its jobs and what came of them."""
+    """One scenario of live faults with all its jobs and what came of them; `untried` is why nothing did."""
 
     scenario: Scenario
     claim: str
     promise: str
     jobs: list[TrialsJob]
     tried: list[Tried] = field(default_factory=list)
+    untried: str = "none of these faults was tried"
 
     @property
     def struck(self) -> bool:
@@ -62,7 +64,7 @@ class Series:
         if broken:
             return Verdict.FAIL, [f"broken in {len(broken)} {'way' if len(broken) == 1 else 'ways'}"]
         if not self.tried:
-            return Verdict.UNKNOWN, ["out of time before any of these faults was tried"]
+            return Verdict.UNKNOWN, [self.untried]
         reasons = list(dict.fromkeys(reason for item in self.tried for reason in item.unknown))
         if not any(item.fired for item in self.tried):
             reasons.append(f"no fault fired: {self.silence or 'there was nothing that it could have struck'}")
@@ -118,8 +120,10 @@ class LiveFaults:
         for series in waiting:
             if self.campaign.out_of_time:
                 self.out_of_time = True
-                return
+                series.untried = lateness.of_the_run(self.options.budget, "any of these faults was tried")
+                continue
             started.append(series)
+            self.progress.begin(f"{series.scenario.name} {series.promise}", len(series.jobs))
             yield from series.jobs
 
     def _require_fired(self) -> None:
@@ -176,7 +180,7 @@ class LiveFaults:
     def _left_out(self, scenario: Scenario) -> str:
         """Why the profile does not have a scenario, or nothing."""
         wanted = not scenario.thorough or self.options.budget.live.thorough or scenario.name in self.options.scenarios
-        return "" if wanted else f"not part of the profile {self.options.profile}"
+        return "" if wanted else not_part_of(self.options.profile)
 
     def _lacking(self, kind: EngineKind) -> str:
         """Why an engine can't do anything here, or nothing: that says nothing about the claim."""
@@ -215,7 +219,7 @@ class LiveFaults:
             workload,
             self.options.seed,
             budget.live.faults,
-            budget.seconds / 4,
+            budget.trials_s,
             after_violation=budget.live.faults if self.options.survey else budget.live.faults // 4,
             extra=extra,
         )
@@ -228,7 +232,7 @@ class LiveFaults:
     def _row(self, series: Series) -> Evidence:
         tried = series.tried
         verdict, reasons = series.concluded()
-        notes = series.notes if verdict is not Verdict.UNKNOWN else ()
+        notes = (*(series.notes if verdict is not Verdict.UNKNOWN else ()), *self._late(series))
         trials = sum(item.trials for item in tried)
         return Evidence(
             scenario=series.scenario.name,
@@ -248,6 +252,13 @@ class LiveFaults:
             workloads=len(series.jobs),
             deterministic=all(item.deterministic for item in tried),
         )
+
+    def _late(self, series: Series) -> Iterator[str]:
+        """What the time did not suffice for."""
+        profile, cut = self.options.budget, sum(item.late for item in series.tried)
+        if cut:
+            what = f"all faults were tried on {cut} of {len(series.jobs)} workloads"
+            yield lateness.of_a_workload(profile, profile.trials_s, what)
 
     def struck(self) -> Counter[StruckKey]:
         """Where faults struck, over all scenarios."""

@@ -76,9 +76,11 @@ class TrialExplorer:
         return True
 
     def _is_over(self) -> bool:
-        late = time.perf_counter() - self.started > self.job.seconds
         ended = len(self.interrupted) >= INTERRUPTIONS_IN_ALL and self.bench.unit >= max(self.interrupted)
-        return self.left <= 0 or late or ended or self._has_found()
+        if self.left <= 0 or ended or self._has_found():
+            return True
+        self.tried.late = time.perf_counter() - self.started > self.job.seconds
+        return self.tried.late
 
     def _has_found(self) -> bool:
         """Whether what the job is to stop at was found."""

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.core.evidence import Finding, Story
+from harness.core.evidence import Finding, Fix, Story
 from harness.core.trace import Image
 from harness.core.workload import Workload
+from harness.run.advising import of_failure
 from harness.run.campaign import Campaign, Progress
 from harness.run.encoding import encode_operations, encode_value, file_name
 from harness.run.explaining import source_view, views
@@ -56,13 +57,13 @@ class LiveTelling:
         """One finding for each kind and call site that is not among those `told` already."""
         told = list(told)
         known = {(finding.kind, str(finding.call_site)) for finding in told}
-        groups = grouped(plain(cases, {finding.claim for finding in told}), known)
+        groups = grouped(plain(cases, {claim for finding in told for claim in finding.claims}), known)
         chosen = sorted((min(group, key=_difficulty) for group in groups.values()), key=_difficulty)
         if len(chosen) > FINDINGS_LIMIT:
             self.notes.append(f"{len(chosen)} findings by live faults; the {FINDINGS_LIMIT} easiest are told")
         chosen = chosen[:FINDINGS_LIMIT]
         self.progress.phase("explaining what live faults found", len(chosen))
-        return tuple(self._finding(case) for case in chosen)
+        return distinct((self._finding(case) for case in chosen), known)
 
     def _finding(self, case: LiveCase) -> Finding:
         case = self._reduced(case)
@@ -86,7 +87,7 @@ class LiveTelling:
             replay=f"harness replay {file} {name}",
             confirmed=again,
             seconds_to_find=round(found.seconds, 3),
-            story=_story(trial, exhibit),
+            story=_story(trial, exhibit, of_failure(trial) if found.claim == "io_error" else None),
             counterexample=self._counterexample(case),
         )
 
@@ -199,6 +200,19 @@ def grouped(cases: Iterable[LiveCase], known: set[tuple[str, str]]) -> dict[tupl
     return groups
 
 
+def distinct(findings: Iterable[Finding], known: set[tuple[str, str]]) -> tuple[Finding, ...]:
+    """One for each kind and call site that is not `known`, the first that is confirmed if there is one.
+
+    In a fresh interpreter a trial may show its violation at another line: where another finding is, it is the same.
+    """
+    found: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        key = (finding.kind, str(finding.call_site))
+        if key not in known and (key not in found or finding.confirmed > found[key].confirmed):
+            found[key] = finding
+    return tuple(found.values())
+
+
 def _difficulty(case: LiveCase) -> tuple[Any, ...]:
     return (len(case.found.workload.steps), case.found.workload.name, str(case.found.trial.site), case.scenario)
 
@@ -217,7 +231,7 @@ def _silent(found: LiveFound) -> Exhibit:
     return Exhibit((), "", "", tried, found.trial.violation.sentence, "It should have returned.")
 
 
-def _story(trial: Trial, exhibit: Exhibit) -> Story:
+def _story(trial: Trial, exhibit: Exhibit, fix: Fix | None) -> Story:
     return Story(
         told=exhibit.told,
         called=exhibit.called,
@@ -231,6 +245,7 @@ def _story(trial: Trial, exhibit: Exhibit) -> Story:
         files_after_crash=_views(exhibit.after),
         files_recovered=_views(exhibit.recovered),
         source=None if trial.site is None else source_view(trial.site.file, trial.site.line),
+        fix=fix,
     )
 
 

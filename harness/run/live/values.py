@@ -118,7 +118,7 @@ class Tried:
     that never struck, `idle_because` why the first of them did not. `silent` are schedules of the user's that never
     struck, with the reason. `cycles` are the fewest of a trial that has any. `applicable` are faults that apply
     to the calls that were seen, whether or not they struck. `notes` are worth saying and no violation; `lock_orders`
-    counts the orders in which locks were taken."""
+    counts the orders in which locks were taken; `late`: the time of the job was up before its end."""
 
     name: str
     planned: int = 0
@@ -139,6 +139,7 @@ class Tried:
     cycles: int = 0
     notes: list[str] = field(default_factory=list)
     lock_orders: int = 0
+    late: bool = False
 
     @property
     def effort(self) -> str:

@@ -107,7 +107,7 @@ def test_a_wrong_line_is_told_in_one_sentence(tmp_path: Path, line: str, words: 
 def test_a_wrong_header_is_told(tmp_path: Path) -> None:
     file = tmp_path / "h.jsonl"
     for text, words in (
-        ("", "is empty: a history begins with"),
+        ("", "is empty, so there is no history to judge: write a first line like {"),
         (PUT + "\n", "line 1 of"),
         ('{"format_version": 2, "model": "LOG"}\n', "has format_version 2, and this harness reads 1."),
     ):

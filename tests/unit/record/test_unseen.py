@@ -203,12 +203,12 @@ def test_all_spellings_of_a_database_are_known(tmp_path, address):
     assert found["unseen"][0][1] == "sqlite3 has the database db open"
 
 
-def test_reasons_name_the_place_and_the_recorder_that_would_see_it(tmp_path):
+def test_reasons_name_the_place_and_say_what_is_recorded(tmp_path):
     source = "import os\ndef run(root):\n    os.system('true')\n    os.system('true')"
     found = run_store(tmp_path, source)
     details = [detail for _, detail, _ in found["unseen"]]
     assert details == ["os.system at store.py:3 in run", "os.system at store.py:4 in run"]
-    assert "strace" in found["unseen"][0][2]
+    assert "only Python's own file functions, in the process of the store, are recorded" in found["unseen"][0][2]
 
 
 def test_a_file_that_appeared_and_went_again_is_reported(tmp_path):

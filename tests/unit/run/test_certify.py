@@ -171,7 +171,8 @@ def test_time_is_a_backstop(monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = certified(SOUND, KILL)
 
     assert certificate.verdict is Verdict.UNKNOWN
-    assert "out of time" in reasons(certificate) and "stopped after 0 s" in certificate.notes[0]
+    assert "out of time: the 0 s of the profile tiny were up before any of these workloads" in reasons(certificate)
+    assert certificate.notes[0].startswith(f"out of time: the limit of the profile tiny is 0 s. Not tried: {KILL}. ")
     assert certificate.environment["out_of_time"] is True
     assert certificate.decision is not None and certificate.decision.decision == "undecided"
 
@@ -316,8 +317,9 @@ def test_what_was_not_tried_does_not_pass() -> None:
     left_out = dataclasses.replace(explored(), tallies={})
     for row, reason in (
         (weighed(SHORT, [explored(crash_points=0)]), "no fault fired"),
-        (weighed(SHORT, []), "out of time"),
-        (weighed(SHORT, [left_out]), "out of time before this model was tried"),
+        (weighed(SHORT, []), "the 900 s of the profile standard were up before any of these workloads was explored"),
+        (weighed(SHORT, [left_out]), "not tried"),
+        (weighed(SHORT, [dataclasses.replace(left_out, late=True)]), "the 150 s for one workload"),
         (weighed(SHORT, [left_out], (explored(violation()),)), "left out, because the promise was broken"),
         (weighed(SHORT, [explored(violation())], unseen=hidden), "a violation was found, but ctypes has fsync"),
         (weighed(dataclasses.replace(SHORT, minimum_operations=9), [explored()]), "no workload acknowledged 9"),
@@ -333,6 +335,20 @@ def test_what_was_tried_and_held_passes() -> None:
     row = weighed(RECOVERY, [explored()])
     assert row.verdict is Verdict.PASS and "no recovery led to a new content" in row.reasons[0]
     assert weighed(RECOVERY, [explored(nested=Counts(3, 2, 1))]).reasons == ()
+
+
+def test_what_passed_without_being_tried_to_the_end_says_so() -> None:
+    """With the limit of the profile; but not where the model had other reasons to be left alone."""
+    cut = weighed(SHORT, [dataclasses.replace(explored(), late=True)])
+    assert cut.verdict is Verdict.PASS
+    assert cut.reasons == (
+        "out of time: the 150 s for one workload (of the 900 s of the profile standard) were up before "
+        "1 of 1 workloads were explored to the end under this model",
+    )
+    later = {"strict": Tally(Counts(6, 4, 5)), "ext4": Tally()}
+    assert weighed(SHORT, [dataclasses.replace(explored(), late=True, tallies=later)]).reasons == ()
+    broken = weighed(SHORT, [dataclasses.replace(explored(violation()), late=True)])
+    assert broken.reasons == ("broken in 1 way",)
 
 
 def test_what_broke_fails_where_it_broke() -> None:

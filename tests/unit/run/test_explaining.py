@@ -53,7 +53,7 @@ def test_a_kill_is_told_in_five_sentences(tmp_path: Path) -> None:
 
     assert story.told == "The client had not been told of any success yet; Put('k0', 'v0') had begun."
     assert "in line" in story.called and "honest.py" in story.called
-    assert story.reached == "The process died; every completed call is on the disk."
+    assert story.reached == "The process was killed there; everything that it had written by then is on the disk."
     assert story.found.startswith("After the restart, reading the store raised JSONDecodeError")
     assert story.expected == "It should have read {} or {'k0': 'v0'}, and gone on working."
 

@@ -61,6 +61,17 @@ def test_what_shares_kind_and_call_site_is_one_finding() -> None:
     assert (group.best, group.seconds) == (members[1], 2.0)
 
 
+def test_where_a_kill_is_enough_a_kill_tells_the_story() -> None:
+    """Also where a power cut shows the same after fewer operations, and whatever the models are called."""
+    members = [case(model="btrfs", begun=1), case(model="process-crash", begun=2), case(model="max-loss", begun=1)]
+
+    [group] = grouped(members, ["process-crash", "max-loss", "btrfs"])
+
+    assert group.best is members[1] and group.claims[0] == "process_crash"
+    [alone] = grouped(members[:1], ["btrfs"])
+    assert alone.best.found.claim == "power_loss"
+
+
 def test_another_line_or_another_kind_is_another_finding() -> None:
     """The easiest of a claim comes first."""
     groups = grouped([case(begun=4), case(kind="hang", begun=2), case(line=2, begun=3)], ["strict"])

@@ -1,4 +1,4 @@
-"""Progress on a terminal, silence elsewhere."""
+"""Progress on a terminal, and as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn
 
-from harness.run.campaign import Silent
-from harness.run.progress import Bar, shown_progress
+from harness.run.progress import EVERY_S, Bar, Plain, shown_progress
 
 
 class Terminal(io.StringIO):
@@ -18,17 +17,65 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_there_is_silence_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not a byte is written."""
+class Clock:
+    """Moves when it is told to."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_without_a_terminal_there_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the name of the class; none of them moves a cursor or has a colour."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
 
-    with shown_progress("store.py:Store") as progress:
-        assert isinstance(progress, Silent)
+    with shown_progress("store.py:St\x1b[1more") as progress:
         progress.phase("recording", 3)
         progress.advance("short-0")
+        progress.phase("counting costs", 0)
 
-    assert stream.getvalue() == ""
+    lines = stream.getvalue().splitlines()
+    assert lines == ["St[ESC][1more, 0 s: recording (3 to do)", "St[ESC][1more, 0 s: counting costs"]
+
+
+def test_a_log_says_what_begins_and_ends_and_that_something_moves() -> None:
+    """A line for each scenario that begins and ends; others only after a while."""
+    stream, clock = io.StringIO(), Clock()
+    plain = Plain(stream, "Store", clock)
+    plain.phase("trying live faults", 6)
+    plain.begin("kills acknowledged", 2)
+    plain.begin("kills-at-random acknowledged", 1)
+    plain.advance("kills acknowledged short-0: 9 faults")
+    clock.now_s += EVERY_S
+    plain.advance("kills-at-random acknowledged short-0: 9 faults")
+    plain.advance("something else")
+    clock.now_s += EVERY_S
+    plain.advance("something else again")
+    plain.advance("kills acknowledged short-1: 9 faults")
+    clock.now_s += EVERY_S
+    plain.advance("")
+
+    assert stream.getvalue().splitlines() == [
+        "Store, 0 s: trying live faults (6 to do)",
+        "Store, 0 s: kills acknowledged: begun",
+        "Store, 0 s: kills-at-random acknowledged: begun",
+        "Store, 15 s: kills-at-random acknowledged: ended after 15 s",
+        "Store, 30 s: trying live faults: 4 of 6 (something else again)",
+        "Store, 30 s: kills acknowledged: ended after 30 s",
+        "Store, 45 s: trying live faults: 6 of 6",
+    ]
+
+
+def test_a_log_that_nobody_reads_stops_nothing() -> None:
+    """The reader has gone: what counts is the verdict."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    Plain(Gone(), "Store").phase("recording", 1)
 
 
 def test_a_terminal_shows_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:

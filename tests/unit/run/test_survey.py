@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from harness import Contract, Put
+from harness import Contract, Put, cli
 from harness.core.persistence import EXT4, PROCESS_CRASH, STRICT
 from harness.core.scenario import Scenario
 from harness.core.workload import Workload
@@ -16,7 +17,7 @@ from harness.run.campaign import Silent
 from harness.run.exploring import Plan
 from harness.run.live.campaign import Series
 from harness.run.live.values import LiveFound, Trial, Tried
-from harness.run.options import Options
+from harness.run.options import PROFILES, Options
 from harness.run.survey import Strongest, Survey, _live_row, _row, survey
 from scenarios import damage, power_loss, process_crash, writers
 from tests.stores.conduct import LIMIT_S, small_runs, spec
@@ -47,6 +48,19 @@ def test_what_was_refuted_is_not_in_the_contract() -> None:
     contract = eval(result.contract(), {"Contract": Contract})
     assert contract.process_crash is None
     assert contract.power_loss is None or "strict" not in contract.power_loss_models
+
+
+def test_a_survey_that_ran_out_of_time_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the limit, and the scenarios that it cost: what is not refuted may only not have been tried."""
+    monkeypatch.setitem(PROFILES, TINY.name, dataclasses.replace(TINY, seconds=0.0))
+
+    result = surveyed(spec("Sound", "honest.py"))
+
+    assert result.notes[0].startswith("out of time: the limit of the profile tiny is 0 s. Not tried: process-crash, ")
+    cli._tell_survey(result)
+    assert f"  note: {result.notes[0]}\n" in capsys.readouterr().out
 
 
 def test_what_could_not_be_seen_is_unknown() -> None:

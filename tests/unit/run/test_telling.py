@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness import Delete, Put
-from harness.core.persistence import MAX_LOSS, PROCESS_CRASH
+from harness.core.persistence import MAX_LOSS, PROCESS_CRASH, STRICT
 from harness.core.workload import Reopen, Workload
 from harness.record import uninstall
 from harness.run import telling
@@ -52,6 +52,19 @@ def test_a_finding_has_everything_that_a_report_needs(tmp_path: Path) -> None:
     assert finding.story is not None and finding.story.fix is not None
     assert finding.replay == f"harness replay CERTIFICATE {finding.id}"
     assert json.loads(json.dumps(finding.counterexample))["adapter"] == "store.py:Store"
+
+
+def test_what_loses_nothing_is_told_as_that(tmp_path: Path) -> None:
+    """Where nothing is promised about kills, the order of the calls is at fault all the same, and no lost write."""
+    plan = Plan(STRICT, "power_loss", ("acknowledged",))
+    _, found = told(InPlace, tmp_path, plan)
+
+    summaries = [finding.summary for finding in found]
+    assert any(text.startswith("When the power fails, though nothing that was written is lost, ") for text in summaries)
+    folder = tmp_path / "another"
+    folder.mkdir()
+    _, lost = told(NoSync, folder, MAXIMUM, Put("a", "1"))
+    assert lost and not any("though nothing" in finding.summary for finding in lost)
 
 
 def test_the_same_defect_has_the_same_name(tmp_path: Path) -> None:

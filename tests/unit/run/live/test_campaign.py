@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,11 +16,11 @@ from harness.core.scenario import Scenario
 from harness.core.verdict import Verdict
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads
+from harness.run.campaign import Silent
 from harness.run.live.campaign import LiveFaults, chosen_workloads, promises
 from harness.run.live.engines import ENGINES
 from harness.run.live.values import TrialsJob, Tried
 from harness.run.options import LiveExtent, Options
-from harness.run.progress import Silent
 from harness.run.replaying import replay
 from tests.stores.conduct import LIMIT_S, certified, small_runs, spec, verdicts
 from tests.unit.run.live.fakes import NAME, Here, Nudge, kind_of_engine, puts
@@ -85,9 +86,19 @@ def test_without_time_or_work_nothing_is_tried(tmp_path: Path, monkeypatch: pyte
     late = LiveFaults(Here(tmp_path, out_of_time=True), (NUDGING,), Contract(), Silent())  # type: ignore[arg-type]
     late.run(made(2))
     assert late.out_of_time and late.evidence()[0].verdict is Verdict.UNKNOWN
-    assert late.evidence()[0].reasons == ("out of time before any of these faults was tried",)
+    left_out = "out of time: the 900 s of the profile standard were up before any of these faults was tried"
+    assert late.evidence()[0].reasons == (left_out,)
     _, row = evidence(tmp_path, monkeypatch, Workloads((), (), (), 1, 1))
     assert row is None
+
+
+def test_a_workload_that_takes_too_long_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fault was tried on each before the clock, here one that jumps, was past the limit; what held still holds."""
+    monkeypatch.setattr("harness.run.live.explorer.time.perf_counter", itertools.count(0, 200.0).__next__)
+    _, row = evidence(tmp_path, monkeypatch)
+    assert row.verdict is Verdict.PASS and not row.exhausted
+    told = f"were up before all faults were tried on {row.workloads} of {row.workloads} workloads"
+    assert row.reasons == (f"out of time: the 225 s for one workload (of the 900 s of the profile standard) {told}",)
 
 
 def test_a_scenario_that_was_begun_in_time_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

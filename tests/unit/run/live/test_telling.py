@@ -11,11 +11,12 @@ import pytest
 
 from harness import Put
 from harness.core.workload import Reopen, Workload
+from harness.report.story import story_text
+from harness.run.campaign import Silent
 from harness.run.live.engines import ENGINES
-from harness.run.live.telling import FINDINGS_LIMIT, REDUCTIONS, SLOW_REDUCTIONS, LiveCase, LiveTelling, plain
+from harness.run.live.telling import FINDINGS_LIMIT, REDUCTIONS, SLOW_REDUCTIONS, LiveCase, LiveTelling, distinct, plain
 from harness.run.live.values import Tried
 from harness.run.pool import Interrupted
-from harness.run.progress import Silent
 from tests.unit.run.live.fakes import NAME, SITE, Here, Nudge, Quiet, explored, job, kind_of_engine, puts
 
 Broken = Callable[[Workload, Nudge], str]
@@ -118,6 +119,25 @@ def test_one_defect_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(ENGINES, NAME, kind_of_engine())
     assert len(telling.tell(many, ())) == FINDINGS_LIMIT
     assert telling.notes == [f"{FINDINGS_LIMIT + 1} findings by live faults; the {FINDINGS_LIMIT} easiest are told"]
+
+
+def test_what_turns_out_to_be_the_same_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same kind, same line: whichever errno it was. One that was confirmed counts before one that was not."""
+    (finding,), *_ = told(tmp_path, monkeypatch, puts(1), needs("k0"))
+    flaky = dataclasses.replace(finding, confirmed=False, id="flaky")
+    elsewhere = dataclasses.replace(finding, call_site=dataclasses.replace(SITE, line=4))
+    other = dataclasses.replace(finding, kind="phantom")
+
+    assert distinct([flaky, finding, elsewhere, finding, other], set()) == (finding, elsewhere, other)
+    assert distinct([finding, other], {(finding.kind, str(SITE))}) == (other,)
+
+
+def test_a_finding_of_a_failing_call_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was not tried, and is not told as if it had been."""
+    (finding,), *_ = told(tmp_path, monkeypatch, puts(1), needs("k0"))
+    fix = finding.story.fix
+    assert fix.sentence.startswith("When the write in line 3 of store.py fails, ") and not fix.works
+    assert f"  advice    {fix.sentence}" in story_text(finding)
 
 
 def _found(directory: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> list[Any]:
