@@ -240,6 +240,7 @@ def _pace_parser(parser: argparse.ArgumentParser) -> None:
         "--directory", type=Path, metavar="DIR", help="where the stores are (default: --reports): a disk that counts"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the comparison, with every ratio")
+    _progress_option(parser)
     observe_options(parser)
     parser.set_defaults(command=_pace)
 
@@ -249,6 +250,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes; default: one for each core")
     parser.add_argument("--time-limit", type=float, default=10.0, metavar="S", help="of one call into the store")
+    _progress_option(parser)
+
+
+def _progress_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--progress", action="store_true", help="tell in plain lines on stderr how far it is, for the log of a job"
+    )
 
 
 def _options(arguments: argparse.Namespace, reports: Path | None) -> Options:
@@ -309,7 +317,8 @@ def _certify_each(
     statuses: list[int] = []
     for spec in specs:
         try:
-            with shown_progress(spec) as progress, observation.part("certification", spec) as span:
+            shown = shown_progress(spec, plain=arguments.progress)
+            with shown as progress, observation.part("certification", spec) as span:
                 certificate = certify_adapter(spec, options, progress, span)
                 if arguments.coverage:
                     certificate = with_coverage(certificate, spec, options, progress)
@@ -347,7 +356,7 @@ def _compare_with(baseline: list[Certificate], certificates: list[Certificate], 
 def _survey(arguments: argparse.Namespace) -> int:
     options, spec = _options(arguments, None), arguments.adapter
     with _observed("harness survey", arguments) as observation:
-        with shown_progress(spec) as progress, observation.part("survey", spec) as span:
+        with shown_progress(spec, plain=arguments.progress) as progress, observation.part("survey", spec) as span:
             result = survey(spec, options, progress, span)
             observation.surveyed(span, result)
         _tell_survey(result)
@@ -413,7 +422,8 @@ def _pace(arguments: argparse.Namespace) -> int:
         require_file(arguments.json)
     options = PaceOptions(seed=arguments.seed, directory=arguments.directory or arguments.reports)
     with _observed("harness pace", arguments) as observation:
-        with shown_progress(arguments.adapter) as progress, observation.part("comparison", arguments.adapter) as span:
+        shown = shown_progress(arguments.adapter, plain=arguments.progress)
+        with shown as progress, observation.part("comparison", arguments.adapter) as span:
             comparison = pace(arguments.old, arguments.new, arguments.adapter, options, progress, span)
             observation.compared(span, comparison)
         observation.status = _STATUS[comparison.verdict]

@@ -35,14 +35,9 @@ def require_writable(directory: Path) -> None:
 
 
 def require_file(target: Path, option: str = "--json") -> None:
-    """Raise `UsageError` if `target`, given with `option`, can't be written: before a run, not after it.
-
-    A directory that has to be made for it is told, because it may be a misspelt one.
-    """
+    """Raise `UsageError` if `target`, given with `option`, can't be written: before a run, not after it."""
     try:
-        if not target.parent.exists():
-            target.parent.mkdir(parents=True)
-            print(f"harness: there was no directory {target.parent}: it was made for {option}.", file=sys.stderr)
+        target.parent.mkdir(parents=True, exist_ok=True)
         missing = not target.exists()
         if missing or target.is_file() or target.is_dir():  # a pipe would wait for its reader
             with open(target, "a", encoding="utf-8"):

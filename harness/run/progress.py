@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal; elsewhere, in the log of a job for instance, a plain line now and then."""
+"""Progress on stderr: a bar on a terminal; elsewhere nothing, or for the log of a job a plain line now and then."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from harness.report.text import visible
 from harness.run.campaign import Progress as Told
+from harness.run.campaign import Silent
 
 #: The longest silence in a log while steps of a run end.
 EVERY_S = 15.0
@@ -89,11 +90,11 @@ class Plain:
 
 
 @contextlib.contextmanager
-def shown_progress(name: str) -> Iterator[Told]:
-    """Progress for the length of a block, removed at its end."""
+def shown_progress(name: str, *, plain: bool = False) -> Iterator[Told]:
+    """Progress for the length of a block: a bar that is removed at its end, or `plain` lines."""
     short = name.rpartition(":")[2] or name
-    if not sys.stderr.isatty():
-        yield Plain(sys.stderr, short)
+    if plain or not sys.stderr.isatty():
+        yield Plain(sys.stderr, short) if plain else Silent()
         return
     columns = (
         TextColumn("{task.description}"),

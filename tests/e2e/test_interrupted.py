@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.stores.chains import RECORDINGS, Chain, Moment
-from tests.stores.conduct import spec, without_progress
+from tests.stores.conduct import spec
 
 DEADLINE_S = 120.0
 LOOK_S = 0.01
@@ -57,16 +57,16 @@ def interrupted(chain: Chain, what: str, count: int, number: signal.Signals) -> 
     chain.directories.add(directory)
     if number is signal.SIGINT:
         hint = "harness: interrupted; go on with --resume\n"
-        assert (child.returncode, without_progress(errors.decode())) == (130, hint)
+        assert (child.returncode, errors.decode()) == (130, hint)
         assert not directory.exists()
     else:
-        assert (child.returncode, without_progress(errors.decode())) == (-signal.SIGKILL, "")
+        assert (child.returncode, errors.decode()) == (-signal.SIGKILL, "")
 
 
 def completed(chain: Chain, *arguments: str) -> str:
     child = chain.start(*arguments)
     _, errors = child.communicate(timeout=DEADLINE_S)
-    assert (child.returncode, without_progress(errors.decode())) == (1, "")
+    assert (child.returncode, errors.decode()) == (1, "")
     return chain.digest()
 
 
@@ -109,7 +109,7 @@ def test_a_run_that_is_killed_while_it_kills_writers_leaves_nothing_behind(store
     last = chain.start("--resume")
     _, errors = last.communicate(timeout=DEADLINE_S)
 
-    assert (last.returncode, without_progress(errors.decode())) == (0, "")
+    assert (last.returncode, errors.decode()) == (0, "")
     assert not chain.processes()
     assert not any(path.exists() for path in chain.directories)
     assert not list(chain.claimed())

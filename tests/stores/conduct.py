@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from harness.run.options import PROFILES, Options
 from tests.stores.tiny import TINY
 
 FOLDER = Path(__file__).parent
-_PROGRESS = re.compile(r"^\w+, \d+ s: [^\n]*\n", re.MULTILINE)
 LIMIT_S = 20.0  # for what must not be taken for a hang on a busy machine
 
 
@@ -33,11 +31,6 @@ def certified(adapter: str, *scenarios: str, **options: Any) -> Certificate:
     """The certificate of a tiny run with one worker."""
     given = {"profile": TINY.name, "jobs": 1, "time_limit_s": LIMIT_S, **options}
     return certify_adapter(adapter, Options(scenarios=scenarios, **given))
-
-
-def without_progress(errors: str) -> str:
-    """What a command wrote to a stderr that is no terminal, but for the lines that tell how far it is."""
-    return _PROGRESS.sub("", errors)
 
 
 def verdicts(certificate: Certificate) -> dict[str, Verdict]:

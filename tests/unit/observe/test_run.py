@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness import cli
-from tests.stores.conduct import small_runs, spec, without_progress
+from tests.stores.conduct import small_runs, spec
 from tests.stores.tiny import TINY
 from tests.unit.observe.collector import Collector
 from tests.unit.observe.test_metrics import scraped
@@ -133,4 +133,4 @@ def test_a_run_that_nobody_observes_imports_nothing_for_it() -> None:
         [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(root)!r}]; {code}"], capture_output=True, text=True
     )
 
-    assert without_progress(done.stderr).strip() == "0 set()", done.stdout
+    assert done.stderr.strip() == "0 set()", done.stdout

@@ -26,18 +26,25 @@ class Clock:
         return self.now_s
 
 
-def test_without_a_terminal_there_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the name of the class; none of them moves a cursor or has a colour."""
+def test_without_a_terminal_there_are_plain_lines_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nothing. With the name of the class; none of them moves a cursor or has a colour."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
 
-    with shown_progress("store.py:St\x1b[1more") as progress:
-        progress.phase("recording", 3)
-        progress.advance("short-0")
-        progress.phase("counting costs", 0)
+    for plain in (False, True):
+        assert stream.getvalue() == ""
+        with shown_progress("store.py:St\x1b[1more", plain=plain) as progress:
+            progress.phase("recording", 3)
+            progress.begin("kills", 0)
+            progress.advance("short-0")
+            progress.phase("counting costs", 0)
 
     lines = stream.getvalue().splitlines()
-    assert lines == ["St[ESC][1more, 0 s: recording (3 to do)", "St[ESC][1more, 0 s: counting costs"]
+    assert lines == [
+        "St[ESC][1more, 0 s: recording (3 to do)",
+        "St[ESC][1more, 0 s: kills: begun",
+        "St[ESC][1more, 0 s: counting costs",
+    ]
 
 
 def test_a_log_says_what_begins_and_ends_and_that_something_moves() -> None:
