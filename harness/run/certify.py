@@ -20,6 +20,7 @@ from harness.core.costs import Costs
 from harness.core.coverage import FaultCoverage
 from harness.core.errors import UsageError
 from harness.core.evidence import OUT_OF_TIME, Certificate, ClaimResult, Evidence, Finding
+from harness.core.models import require_pure
 from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
 from harness.core.scenario import CRASH_ENGINE, Scenario
@@ -45,7 +46,7 @@ from harness.run.options import Options
 from harness.run.planning import plans, survey_plans
 from harness.run.pool import Interrupted
 from harness.run.recording import Recorded
-from harness.run.recovering import place_of_error, text_of_error
+from harness.run.recovering import is_built_in, place_of_error, text_of_error
 from harness.run.scenarios import selected
 from harness.run.telling import Telling
 from harness.run.weighing import Family, Weighing, hidden_by_sync
@@ -138,6 +139,8 @@ class Run:
         try:
             extent, shared = self.options.budget.extent, self.options.survey
             made = workloads(self.adapter, seed=self.options.seed, extent=extent, shared=shared)
+            for workload in () if is_built_in(self.adapter.model) else (*made.short, *made.long):
+                require_pure(self.adapter.model, workload.operations)
             pickle.dumps(made)
         except UsageError:
             raise
