@@ -29,6 +29,14 @@ SCENARIOS = (
         minimum_operations=3,
     ),
     Scenario(
+        name="process-crash-many",
+        claim="process_crash",
+        tries="kill the process after hundreds of small operations, where something new happens or a counter may turn",
+        faults=_FAULTS,
+        family="many",
+        minimum_operations=5,
+    ),
+    Scenario(
         name="process-crash-recovery",
         claim="process_crash",
         tries="kill the process again while it recovers from a kill",

@@ -23,7 +23,7 @@ from harness.core.evidence import OUT_OF_TIME, Certificate, ClaimResult, Evidenc
 from harness.core.models import require_pure
 from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
-from harness.core.scenario import CRASH_ENGINE, Scenario
+from harness.core.scenario import CRASH_ENGINE, SPARSE_FAMILY, Scenario
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
 from harness.observe.spans import NO_SPAN, Span, Steps
@@ -60,7 +60,7 @@ WAVE = 10
 FIRST_OF_WAVE = 2
 #: States still tried with a workload after it broke a promise.
 AFTER_VIOLATION = 400
-_FAMILIES = ("short", "long", "large")
+_FAMILIES = ("short", "long", "large", SPARSE_FAMILY)
 
 
 def certify_adapter(
@@ -241,10 +241,11 @@ class Run:
             plans,
             budget.recovery_depth if nested else 0,
             self.options.seed,
-            budget.limits,
+            budget.limits_of(sparse=family == SPARSE_FAMILY),
             samples=1,
             seconds=budget.seconds / 6,
             after_violation=budget.limits.states if self.options.survey else AFTER_VIOLATION,
+            sparse=family == SPARSE_FAMILY,
         )
 
     # --- findings ------------------------------------------------------------------------
@@ -395,7 +396,7 @@ class Run:
         for scenario in self.scenarios:
             if scenario.claim in claims and not self.families[scenario.family].workloads:
                 absent = "there is no such workload for this adapter"
-                if scenario.family == "large" and not self.options.budget.extent.large:
+                if self.options.budget.extent.lacks(scenario.family):
                     absent = f"not part of the profile {self.options.profile}"
                 missing.append(f"{scenario.name}: {absent}")
         return (*missing, *self.live.not_exercised)
