@@ -38,7 +38,8 @@ SCENARIOS = (
     Scenario(
         name="power-loss-many",
         claim="power_loss",
-        tries="cut the power after hundreds of small operations, where something new happens or a counter may turn",
+        tries="cut the power after hundreds of small operations, where something is new or a counter may turn, and "
+        "after keys that are easily taken for each other",
         faults=_FAULTS,
         family="many",
         minimum_operations=5,

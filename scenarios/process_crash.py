@@ -31,7 +31,8 @@ SCENARIOS = (
     Scenario(
         name="process-crash-many",
         claim="process_crash",
-        tries="kill the process after hundreds of small operations, where something new happens or a counter may turn",
+        tries="kill the process after hundreds of small operations, where something is new or a counter may turn, and "
+        "after keys that are easily taken for each other",
         faults=_FAULTS,
         family="many",
         minimum_operations=5,

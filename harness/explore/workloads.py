@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.adapter import supported_operations
-from harness.core.examples import LONG_SIZES, text
+from harness.core.examples import LONG_SIZES, LOOKALIKE_KEYS, text
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
 from harness.core.scenario import SPARSE_FAMILY
@@ -99,8 +99,8 @@ def workloads(adapter: Any, *, seed: int, extent: Extent, shared: bool = False) 
     idle = frozenset(workload.name for workload in short if not _changes(adapter.model, workload))
     let = shared or adapter.contract.writers != "one"
     several = (pairs(adapter, seed, extent.pairs), crowds(adapter, seed, extent.crowds)) if let else ((), ())
-    many = _many(adapter.model, shapes, supported, seed, extent.many) if extent.many else ()
-    return Workloads(short, long, large, length, len(steps), idle, *several, many)
+    many = (*_many(adapter.model, shapes, supported, seed, extent.many), *_lookalikes(adapter.model, seed))
+    return Workloads(short, long, large, length, len(steps), idle, *several, many if extent.many else ())
 
 
 def _changes(model: Any, workload: Workload) -> bool:
@@ -278,6 +278,17 @@ def _many(
         if supported and Sync in supported and (number + 1) % SYNC_EVERY == 0:
             steps.append(Sync())
     return (Workload(SPARSE_FAMILY, tuple(steps)),)
+
+
+def _lookalikes(model: Any, seed: int) -> tuple[Workload, ...]:
+    """Keys that are easily taken for each other: all are set, some are set again, and some removed."""
+    if model is not KEY_VALUE:
+        return ()
+    values = _Values(seed)
+    first = [Put(key, values.text()) for group in LOOKALIKE_KEYS for key in group]
+    again = [Put(group[1], values.text()) for group in LOOKALIKE_KEYS]
+    gone = [Delete(group[0]) for group in LOOKALIKE_KEYS]
+    return (Workload("lookalikes", (*first, Reopen(), *again, *gone)),)
 
 
 def _small(model: Any, number: int, content: str) -> Any:

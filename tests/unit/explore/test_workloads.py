@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from harness import DOCUMENT, KEY_VALUE, LOG, Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
 from harness.core.contract import Contract
+from harness.core.examples import LOOKALIKE_KEYS
 from harness.core.workload import Reopen, Workload
 from harness.explore.workloads import MAXIMUM_LENGTH, Extent, Workloads, workloads
 
@@ -320,7 +322,7 @@ def test_large_workloads_are_made_where_wanted_and_possible(store: Any) -> None:
 @BUILT_IN
 def test_very_many_operations_have_one_size(store: Any) -> None:
     """So that one ends where an older one ended; none writes what another wrote, and nothing is reopened."""
-    (workload,) = workloads(store, seed=3, extent=Extent(1, (), large=False, many=260)).many
+    workload, *_ = workloads(store, seed=3, extent=Extent(1, (), large=False, many=260)).many
     steps = [step for step in workload.steps if not is_maintenance(type(step))]
 
     assert len(steps) == 260 and not any(isinstance(step, Reopen | Compact) for step in workload.steps)
@@ -330,7 +332,7 @@ def test_very_many_operations_have_one_size(store: Any) -> None:
 
 def test_very_many_operations_overwrite_each_other() -> None:
     """In a mapping: an older record that is read as a new one must not say the same."""
-    (workload,) = workloads(adapter(KEY_VALUE), seed=0, extent=Extent(1, (), large=False, many=50)).many
+    workload, _ = workloads(adapter(KEY_VALUE), seed=0, extent=Extent(1, (), large=False, many=50)).many
     assert len({step.key for step in workload.operations}) == 3
 
 
@@ -352,3 +354,25 @@ def test_very_many_operations_are_made_where_wanted() -> None:
     few, many = (Extent(1, (), large=False, many=count) for count in (0, 9))
     assert workloads(adapter(LOG), seed=0, extent=few).many == ()
     assert few.lacks("many") and few.lacks("large") and not few.lacks("short") and not many.lacks("many")
+
+
+def test_keys_that_are_easily_taken_for_each_other_are_set_again_and_removed() -> None:
+    """By case, separators, ends and normal forms; at the end some of each are still there."""
+    _, workload = workloads(adapter(KEY_VALUE), seed=0, extent=Extent(1, (), large=False, many=9)).many
+    state: dict[str, str] = {}
+    for operation in workload.operations:
+        state = KEY_VALUE.step(state, operation)[0]
+    folds: list[Callable[[str], str]] = [
+        str.casefold,
+        lambda key: key.replace("/", "_"),
+        lambda key: key.rstrip(". "),
+        lambda key: unicodedata.normalize("NFC", key),
+    ]
+    keys = {operation.key for operation in workload.operations}
+    written = [text for step in workload.steps for text in texts(step)]
+
+    assert all(len(set(map(fold, keys))) < len(keys) for fold in folds)
+    assert len(set(written)) == len(written) and set(state) < keys
+    assert all(state.get(group[1]) and group[0] not in state for group in LOOKALIKE_KEYS)
+    for other in (DOCUMENT, LOG, Clock()):
+        assert len(workloads(adapter(other), seed=0, extent=Extent(1, (), large=False, many=9)).many) == 1

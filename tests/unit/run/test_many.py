@@ -1,4 +1,4 @@
-"""Stores that go wrong only after many operations: the defects are seen, their sound twins are left alone."""
+"""Stores that go wrong after many operations, or with some keys: they are found out, and their sound twins left alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.core.verdict import Verdict
 from harness.explore.workloads import Extent, workloads
 from harness.run.exploring import Explored, Plan
 from harness.run.options import PROFILES
-from tests.stores import aging
+from tests.stores import aging, named
 from tests.stores.conduct import certified, small_runs, spec
 from tests.stores.local import Local
 
@@ -26,9 +26,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     small_runs(monkeypatch)
 
 
-def explored(adapter: Any, folder: Path, plan: Plan) -> Explored:
+def explored(adapter: Any, folder: Path, plan: Plan, name: str = "many") -> Explored:
     local = Local(adapter, folder)
-    [workload] = workloads(adapter, seed=0, extent=Extent(1, (), large=False, many=MANY)).many
+    made = workloads(adapter, seed=0, extent=Extent(1, (), large=False, many=MANY)).many
+    [workload] = [item for item in made if item.name == name]
     limits = PROFILES["quick"].limits_of(sparse=True)
     [result] = local.explore([local.job(workload, plan, sparse=True, limits=limits)])
     return result
@@ -60,3 +61,16 @@ def test_the_finding_is_told_with_fewer_operations() -> None:
     assert certificate.verdict is Verdict.FAIL and finding.confirmed
     assert finding.scenario == "process-crash-many"
     assert aging.StaleTail.EVERY <= len(finding.operations) <= aging.StaleTail.EVERY + 3
+
+
+@pytest.mark.parametrize("adapter", [named.Underscored, named.Folded, named.Normalized, named.Stripped])
+def test_keys_that_share_a_name_are_seen(adapter: Any, tmp_path: Path) -> None:
+    """The value of one is gone once another is set, or both once one is removed."""
+    found = explored(adapter, tmp_path, KILL, "lookalikes").defects
+    assert {item.violation.kind for item in found} & {"lost_acknowledged", "torn_operation"}
+
+
+@pytest.mark.parametrize("adapter", [named.Encoded, named.Choosy, named.Failing])
+def test_who_tells_keys_apart_or_refuses_them_is_left_alone(adapter: Any, tmp_path: Path) -> None:
+    """On whatever file system; refused in words of ours or of its own."""
+    assert explored(adapter, tmp_path, KILL, "lookalikes").defects == []
