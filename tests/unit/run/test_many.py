@@ -1,4 +1,4 @@
-"""Stores that go wrong after many operations, or with some keys: they are found out, and their sound twins left alone."""
+"""Stores that go wrong after many operations, or with some keys: they are found out, sound twins are left alone."""
 
 from __future__ import annotations
 
