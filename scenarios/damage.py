@@ -1,4 +1,4 @@
-"""Files are damaged at rest: bits flip, blocks are lost, stale or in the wrong place, tails are cut, files vanish or are set back."""
+"""Files are damaged at rest: bits flip, blocks are lost, stale or misplaced, tails cut, files go or are set back."""
 
 from harness.core.scenario import Scenario
 
