@@ -1,4 +1,4 @@
-"""Files are damaged at rest: bits flip, blocks are lost or stale, tails are cut, files vanish or are set back."""
+"""Files are damaged at rest: bits flip, blocks are lost, stale or misplaced, tails cut, files go or are set back."""
 
 from harness.core.scenario import Scenario
 
@@ -7,7 +7,7 @@ SCENARIOS = (
         name="damage",
         claim="corruption",
         tries="damage every file of a closed store, byte by byte and page by page, and open it again",
-        faults=("bit flips", "cut files", "zeroed pages", "stale pages", "duplicated tails"),
+        faults=("bit flips", "cut files", "zeroed pages", "stale pages", "misplaced blocks", "duplicated tails"),
         family="short",
         minimum_operations=2,
         engine="damage",

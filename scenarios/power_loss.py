@@ -36,6 +36,15 @@ SCENARIOS = (
         minimum_operations=3,
     ),
     Scenario(
+        name="power-loss-many",
+        claim="power_loss",
+        tries="cut the power after hundreds of small operations, where something is new or a counter may turn, and "
+        "after keys that are easily taken for each other",
+        faults=_FAULTS,
+        family="many",
+        minimum_operations=5,
+    ),
+    Scenario(
         name="power-loss-recovery",
         claim="power_loss",
         tries="cut the power again while the store recovers from a power loss",

@@ -29,6 +29,15 @@ SCENARIOS = (
         minimum_operations=3,
     ),
     Scenario(
+        name="process-crash-many",
+        claim="process_crash",
+        tries="kill the process after hundreds of small operations, where something is new or a counter may turn, and "
+        "after keys that are easily taken for each other",
+        faults=_FAULTS,
+        family="many",
+        minimum_operations=5,
+    ),
+    Scenario(
         name="process-crash-recovery",
         claim="process_crash",
         tries="kill the process again while it recovers from a kill",

@@ -23,6 +23,17 @@ _NASTY = (
     "\u2028\u202e",
     "NUL\0inside",
 )
+#: Different keys that may get the same name where keys become names of files, columns or numbers: by case, by what
+#: stands for a character that can't be there, by what is cut off at the end, by the normal forms of Unicode.
+LOOKALIKE_KEYS = (
+    ("key", "Key", "KEY"),
+    ("a/b", "a_b", "a\\b", "a%2Fb", "a b"),
+    ("end", "end.", "end "),
+    ("\u00e9", "e\u0301"),
+    ("stra\u00dfe", "strasse"),
+    ("", " ", "."),
+    ("1", "01", "1.0"),
+)
 _SIZES = (1, 3, 17, 60, 120, 300, 511, 512, 513, 900, 2000)
 LONG_SIZES = (4097, 8300, 33_000, 66_000)
 

@@ -6,10 +6,14 @@ A model is three pure functions, after Porcupine (github.com/anishathalye/porcup
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from harness.core.errors import UsageError
 from harness.core.examples import document_operations, key_value_operations, log_operations
 from harness.core.operations import (
     Append,
@@ -23,7 +27,9 @@ from harness.core.operations import (
     Read,
     Save,
     Sync,
+    describe,
 )
+from harness.core.plain import copied
 
 
 @runtime_checkable
@@ -103,7 +109,7 @@ class DocumentModel:
         raise _unknown(self.name, operation)
 
     def equal(self, recovered: Any, state: Any) -> bool:
-        return same_json(recovered, state)
+        return _same_json(recovered, state)
 
     def example_operations(self, random: random.Random, count: int) -> list[Any]:
         return document_operations(random, count)
@@ -151,8 +157,67 @@ BUILT_IN_MODELS = (KEY_VALUE, DOCUMENT, LOG)
 _PLAIN = frozenset((str, int, float, type(None)))
 
 
+def require_pure(model: Any, operations: Iterable[Any]) -> None:
+    """Raise `UsageError` if `step` changes the state that it is given: all that comes before would be judged by it.
+
+    What the model can't follow ends the look at it, and is told elsewhere.
+    """
+    found = None
+    with contextlib.suppress(Exception):
+        found = _first_impure(model, operations)
+    if found is not None:
+        raise UsageError(
+            f"step of the model changes the state that it is given (in {describe(found)}): leave that as it "
+            "is, and return a new one."
+        )
+
+
+def _first_impure(model: Any, operations: Iterable[Any]) -> Any:
+    state = model.initial()
+    for operation in operations:
+        untouched = _watched(state)
+        after = model.step(state, operation)[0]
+        if not untouched():
+            return operation
+        state = after
+    return None
+
+
+def _watched(state: Any) -> Callable[[], bool]:
+    """Tells whether `state` still is what it is now: by a copy, or, where no copy is equal to it, by its pickle."""
+    kept = copied(state)
+    if alike(kept, state):
+        return lambda: alike(kept, state)
+    image = pickle.dumps(state)
+    return lambda: pickle.dumps(state) == image
+
+
+def alike(left: Any, right: Any) -> bool:
+    """`left == right`. What can't even be compared, as a damaged store may show it, equals nothing."""
+    try:
+        return bool(left == right)
+    except Exception:
+        return False
+
+
+def equals(model: SequentialModel, recovered: Any, state: Any) -> bool:
+    """What the `equal` of `model` says. What that can't even compare, as damage may show it, equals nothing."""
+    try:
+        return bool(model.equal(recovered, state))
+    except Exception:
+        return False
+
+
 def same_json(left: Any, right: Any) -> bool:
-    """Equality of JSON values: `True` is not `1`, but `1` and `1.0` are the same number."""
+    """Equality of JSON values: `True` is not `1`, but `1` and `1.0` are the same number. What can't even be compared,
+    or is nested too deep for that, equals nothing."""
+    try:
+        return _same_json(left, right)
+    except Exception:
+        return False
+
+
+def _same_json(left: Any, right: Any) -> bool:
     if type(left) in _PLAIN and type(right) in _PLAIN:
         return bool(left == right)
     if isinstance(left, bool) or isinstance(right, bool):
@@ -161,9 +226,9 @@ def same_json(left: Any, right: Any) -> bool:
         if left.keys() != right.keys():
             return False
         for key, value in left.items():  # a loop, because this is most of what judging a document takes
-            if not same_json(value, right[key]):
+            if not _same_json(value, right[key]):
                 return False
         return True
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return len(left) == len(right) and all(map(same_json, left, right))
+        return len(left) == len(right) and all(map(_same_json, left, right))
     return bool(left == right)

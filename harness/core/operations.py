@@ -130,7 +130,15 @@ def describe(operation: object, *, limit: int = 60) -> str:
 
 
 def _short(value: object, limit: int) -> str:
-    text = repr(value)
+    text = safe_repr(value)
     if len(text) <= limit:
         return text
     return f"{text[: limit - 12]}... ({len(text)} chars)"
+
+
+def safe_repr(value: object) -> str:
+    """`repr(value)`, of which a damaged store may show what has none, or is nested too deep for one."""
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__}: its repr raises {type(error).__name__}>"

@@ -34,3 +34,40 @@ def copied(value: Any) -> Any:
     """A deep copy, which plain data gets in one go. Raises what `copy.deepcopy` raises."""
     plain = plain_bytes(value)
     return copy.deepcopy(value) if plain is None else pickle.loads(plain)
+
+
+class NestedTooDeep:
+    """Stands for a value that can't be copied, because it is nested too deep. It equals nothing else."""
+
+    def __init__(self, value: Any) -> None:
+        self.kind = type(value).__name__
+        self.levels = nesting(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NestedTooDeep) and (self.kind, self.levels) == (other.kind, other.levels)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.levels))
+
+    def __repr__(self) -> str:
+        return f"<a {self.kind} nested {self.levels} levels deep, too deep to copy>"
+
+
+def nesting(value: Any) -> int:
+    """How many containers lie in one another, `value` included; an object with attributes is one too."""
+    levels, seen, level = 0, set[int](), [value]
+    while level := [item for item in level if _contains(item) and id(item) not in seen]:
+        seen.update(map(id, level))
+        level = [part for item in level for part in _parts(item)]
+        levels += 1
+    return levels
+
+
+def _contains(item: Any) -> bool:
+    return isinstance(item, dict | list | tuple | set | frozenset) or hasattr(item, "__dict__")
+
+
+def _parts(item: Any) -> tuple[Any, ...]:
+    if isinstance(item, dict):
+        return (*item, *item.values())
+    return tuple(item) if isinstance(item, list | tuple | set | frozenset) else tuple(vars(item).values())

@@ -9,13 +9,15 @@ CRASH_ENGINE = "crash"
 MEASURE_ENGINE = "measure"
 #: Families of workloads of several clients.
 SHARED_FAMILIES = ("pairs", "crowds")
+#: The family of the workload with so many operations that not each of them is crashed (`harness.crash.places`).
+SPARSE_FAMILY = "many"
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """Which claim an experiment tries to break, with which workloads and faults.
 
-    `family` names the workloads ("short", "long", "large"; "pairs" and "crowds" are
+    `family` names the workloads ("short", "long", "large", "many"; "pairs" and "crowds" are
     those of several clients). `during_recovery` says that the
     crash happens while the store recovers from another one. `minimum_operations` is what a
     workload must acknowledge for its evidence to mean anything. `engine` is what injects the faults: "crash" for the

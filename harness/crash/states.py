@@ -157,7 +157,8 @@ class CrashState:
 class Enumerator:
     """Yields the distinct crash states of `trace` under `model`, counting as it goes.
 
-    `start` is what the client knew before the first event. Crashes before `first_event` are left out.
+    `start` is what the client knew before the first event. Crashes before `first_event` are left out,
+    and with `within` those in other operations.
     States in `seen` are not yielded again;
     it may be shared, for a crash during recovery leads to states that the first crash led to as well.
     """
@@ -172,9 +173,11 @@ class Enumerator:
         start: Knowledge | None = None,
         seen: set[tuple[int, int, int, int]] | None = None,
         first_event: int = -1,
+        within: frozenset[int] | None = None,
     ) -> None:
         self.trace = trace
         self.first_event = first_event
+        self.within = within
         self.model = model
         self.seed = seed
         self.limits = limits or Limits()
@@ -214,8 +217,11 @@ class Enumerator:
         for index, event in enumerate(self.trace.events):
             for point in self._points(disk, index, event, knowledge, phase):
                 knowledge = point.knowledge
-                self.counts.crash_points += 1
-                yield from self._states(phase, point)
+                if self.within is None or event.operation in self.within:
+                    self.counts.crash_points += 1
+                    yield from self._states(phase, point)
+                else:
+                    self.counts.exhausted = False
 
     def _points(
         self, disk: Disk, index: int, event: IoEvent, knowledge: Knowledge, phase: Phase

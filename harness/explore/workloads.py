@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.adapter import supported_operations
-from harness.core.examples import LONG_SIZES, text
+from harness.core.examples import LONG_SIZES, LOOKALIKE_KEYS, text
 from harness.core.models import DOCUMENT, KEY_VALUE, LOG
 from harness.core.operations import Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
+from harness.core.scenario import SPARSE_FAMILY
 from harness.core.workload import Reopen, Workload
 from harness.explore.clients import crowds, pairs
 
@@ -24,18 +25,26 @@ Shape = Callable[["_Values"], Any]
 MAXIMUM_LENGTH = 6
 #: Examples of a user's own model that become shapes: the first three, and one of each further kind.
 MAXIMUM_SHAPES = 6
+#: Where there are very many operations, and the store can sync, it does so after as many.
+SYNC_EVERY = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many workloads of each kind; `long_steps` holds the length of each long one. `pairs` of clients and `crowds`
-    of more work at the same time, where a contract lets them."""
+    """How many workloads of each kind; `long_steps` holds the length of each long one, `many` that of the one with very
+    many small operations, 0 for none. `pairs` of clients and `crowds` of more work at the same time, where a contract
+    lets them."""
 
     short: int
     long_steps: tuple[int, ...]
     large: bool
+    many: int = 0
     pairs: int = 2
     crowds: int = 1
+
+    def lacks(self, family: str) -> bool:
+        """Whether it has none of a family that other extents have."""
+        return not {"large": self.large, SPARSE_FAMILY: self.many}.get(family, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +62,10 @@ class Workloads:
     idle: frozenset[str] = frozenset()
     pairs: tuple[Workload, ...] = ()
     crowds: tuple[Workload, ...] = ()
+    many: tuple[Workload, ...] = ()
 
     def family(self, name: str) -> tuple[Workload, ...]:
-        families = {"short": self.short, "long": self.long, "large": self.large}
+        families = {"short": self.short, "long": self.long, "large": self.large, SPARSE_FAMILY: self.many}
         return {**families, "pairs": self.pairs, "crowds": self.crowds}[name]
 
 
@@ -89,7 +99,8 @@ def workloads(adapter: Any, *, seed: int, extent: Extent, shared: bool = False) 
     idle = frozenset(workload.name for workload in short if not _changes(adapter.model, workload))
     let = shared or adapter.contract.writers != "one"
     several = (pairs(adapter, seed, extent.pairs), crowds(adapter, seed, extent.crowds)) if let else ((), ())
-    return Workloads(short, long, large, length, len(steps), idle, *several)
+    many = (*_many(adapter.model, shapes, supported, seed, extent.many), *_lookalikes(adapter.model, seed))
+    return Workloads(short, long, large, length, len(steps), idle, *several, many if extent.many else ())
 
 
 def _changes(model: Any, workload: Workload) -> bool:
@@ -244,3 +255,46 @@ def _large(model: Any, seed: int) -> tuple[Workload, ...]:
     else:
         return ()
     return (Workload("large", (steps[0], steps[1], Reopen(), *steps[2:])),)
+
+
+# --- very many ---------------------------------------------------------------------------
+
+
+def _many(
+    model: Any, shapes: tuple[Shape, ...], supported: tuple[type, ...] | None, seed: int, count: int
+) -> tuple[Workload, ...]:
+    """Small operations of one size, as many as let counters turn and files be rotated again and again.
+
+    Of one size, so that what is written over an older record ends where that ended. Nothing is reopened between them:
+    what a process counts for itself would begin anew.
+    """
+    if not shapes:
+        return ()
+    source, values = random.Random(f"many {seed}"), _Values(seed)
+    steps: list[Any] = []
+    for number in range(count):
+        small = _small(model, number, f"{number:06}-{text(source, 8)}")
+        steps.append(shapes[number % len(shapes)](values) if small is None else small)
+        if supported and Sync in supported and (number + 1) % SYNC_EVERY == 0:
+            steps.append(Sync())
+    return (Workload(SPARSE_FAMILY, tuple(steps)),)
+
+
+def _lookalikes(model: Any, seed: int) -> tuple[Workload, ...]:
+    """Keys that are easily taken for each other: all are set, some are set again, and some removed."""
+    if model is not KEY_VALUE:
+        return ()
+    values = _Values(seed)
+    first = [Put(key, values.text()) for group in LOOKALIKE_KEYS for key in group]
+    again = [Put(group[1], values.text()) for group in LOOKALIKE_KEYS]
+    gone = [Delete(group[0]) for group in LOOKALIKE_KEYS]
+    return (Workload("lookalikes", (*first, Reopen(), *again, *gone)),)
+
+
+def _small(model: Any, number: int, content: str) -> Any:
+    """The operation with this number, or `None` where the model is the user's own."""
+    if model is KEY_VALUE:
+        return Put(f"k{1 + number % 3}", content)
+    if model is DOCUMENT:
+        return Save({"name": content})
+    return Append(content) if model is LOG else None

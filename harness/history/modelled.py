@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.history import Called, History, Outcome
-from harness.core.models import LOG, same_json
+from harness.core.models import LOG, require_pure, same_json
 from harness.core.operations import Append, AppendMany, Read, describe
 from harness.history.events import Event, final_event, operations_of
 from harness.history.interning import Interned
@@ -68,6 +68,7 @@ def _log_answer(called: Called) -> Any:
 def _own_answers(history: History, model: Any) -> Callable[[Called], Any]:
     """For a user's model: the answer of an operation if the model answers to operations of its type."""
     operations = [called.operation for called in history.operations if called.outcome is not Outcome.FAIL]
+    require_pure(model, operations[:_EXAMPLES])
     answered = _answered_types(model, operations)
     try:
         answered |= _answered_in_examples(model)

@@ -1,19 +1,21 @@
 """Damage to files at rest: flipped bits, lost and stale pages, cut tails, files removed or set back.
 
 After Bairavasundaram et al., "An Analysis of Data Corruption in the Storage Stack" (FAST 2008): bit flips, zeroed
-blocks, lost writes (a block keeps an older version of itself), torn files. Everything is tried where files are small;
+blocks, lost writes (a block keeps an older version of itself), misdirected writes (a block holds what was written for
+another one), torn files. Everything is tried where files are small;
 in larger ones the edges of their structure always, and seeded places between them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.core.persistence import PAGE_BYTES
+from harness.core.persistence import PAGE_BYTES, SECTOR_BYTES
 from harness.core.trace import Image, InodeKind, Node
 
 #: Files up to this size are damaged at every byte; larger ones at their edges and at `SAMPLES` seeded places.
@@ -32,6 +34,8 @@ class DamageKind(Enum):
     CUT = "cut"  # to `where` bytes
     ZERO_PAGE = "page filled with zeros"  # the page that begins at `where`
     STALE_PAGE = "page replaced by an older version of itself"  # at `where`, from version `length`
+    MISDIRECTED = "block overwritten by another one of the file"  # that at `where`, by that at `length`
+    EXCHANGED = "two blocks exchanged"  # those at `where` and `length`
     DUPLICATED_TAIL = "its last bytes appended once more"  # `length` bytes
     REMOVED = "removed"
     OLDER_VERSION = "replaced by an older version of itself"  # version `length`
@@ -54,6 +58,8 @@ class Damage:
                 return f"{self.path} cut to {self.where} bytes"
             case DamageKind.ZERO_PAGE | DamageKind.STALE_PAGE:
                 return f"{self.path}: {self.kind.value} (from byte {self.where})"
+            case DamageKind.MISDIRECTED | DamageKind.EXCHANGED:
+                return f"{self.path}: {self.kind.value} (at byte {self.where} and at {self.length})"
             case DamageKind.DUPLICATED_TAIL:
                 return f"{self.path}: its last {self.length} bytes appended once more"
         return f"{self.path} {self.kind.value}"
@@ -105,6 +111,7 @@ def telling_damages(file: Versions, seed: int) -> Iterator[Damage]:
     for number in range(len(file.earlier)):
         yield Damage(path, DamageKind.OLDER_VERSION, length=number)
     yield from _of_pages(file)
+    yield from _of_blocks(file)
     for length in sorted({1, size // 4, size // 2, size}):
         if 0 < length <= size:
             yield Damage(path, DamageKind.DUPLICATED_TAIL, length=length)
@@ -150,8 +157,29 @@ def _of_pages(file: Versions) -> Iterator[Damage]:
                 yield Damage(file.path, DamageKind.STALE_PAGE, start, number)
 
 
+def _of_blocks(file: Versions) -> Iterator[Damage]:
+    """Neighbours, and the first and the last one, of the blocks that are whole."""
+    starts = _few(list(range(0, len(file.now) - _block(file) + 1, _block(file))))
+    ends = [(starts[0], starts[-1])] if len(starts) > 2 else []
+    for one, other in (*itertools.pairwise(starts), *ends):
+        damages = (
+            Damage(file.path, DamageKind.MISDIRECTED, one, other),
+            Damage(file.path, DamageKind.MISDIRECTED, other, one),
+            Damage(file.path, DamageKind.EXCHANGED, one, other),
+        )
+        yield from (damage for damage in damages if applies(file, damage))
+
+
+def _block(file: Versions) -> int:
+    """The unit that is written to a wrong place: a page, or a sector where there are no two pages."""
+    return PAGE_BYTES if len(file.now) >= 2 * PAGE_BYTES else SECTOR_BYTES
+
+
 def _pages(size: int) -> list[int]:
-    starts = list(range(0, size, PAGE_BYTES))
+    return _few(list(range(0, size, PAGE_BYTES)))
+
+
+def _few(starts: list[int]) -> list[int]:
     return starts if len(starts) <= _PAGES_MOST else [*starts[: _PAGES_MOST // 2], *starts[-_PAGES_MOST // 2 :]]
 
 
@@ -189,6 +217,8 @@ def applies(file: Versions, damage: Damage) -> bool:
         case DamageKind.STALE_PAGE:
             known = number < len(file.earlier) and damage.where < size
             return known and _stale(file, damage.where, number) != file.now
+        case DamageKind.MISDIRECTED | DamageKind.EXCHANGED:
+            return max(damage.where, number) + _block(file) <= size and damaged_content(file, damage) != file.now
         case DamageKind.DUPLICATED_TAIL:
             return 0 < number <= size
         case DamageKind.OLDER_VERSION:
@@ -210,6 +240,11 @@ def damaged_content(file: Versions, damage: Damage) -> bytes | None:
             return now[: damage.where] + bytes(len(page)) + now[damage.where + len(page) :]
         case DamageKind.STALE_PAGE:
             return _stale(file, damage.where, damage.length)
+        case DamageKind.MISDIRECTED:
+            return _moved(file, damage.length, damage.where)
+        case DamageKind.EXCHANGED:
+            moved = _moved(file, damage.length, damage.where)
+            return _put(moved, damage.length, now[damage.where : damage.where + _block(file)])
         case DamageKind.DUPLICATED_TAIL:
             return now + now[-damage.length :]
         case DamageKind.OLDER_VERSION:
@@ -220,6 +255,14 @@ def damaged_content(file: Versions, damage: Damage) -> bytes | None:
 def _stale(file: Versions, start: int, number: int) -> bytes:
     old = file.earlier[number][start : start + PAGE_BYTES][: len(file.now) - start]
     return file.now[:start] + old + file.now[start + len(old) :]
+
+
+def _moved(file: Versions, source: int, target: int) -> bytes:
+    return _put(file.now, target, file.now[source : source + _block(file)])
+
+
+def _put(content: bytes, start: int, block: bytes) -> bytes:
+    return content[:start] + block + content[start + len(block) :]
 
 
 def sets_back(file: Versions, content: bytes | None) -> bool:

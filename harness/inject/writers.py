@@ -48,6 +48,27 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class TwoStops:
+    """The first process stops before its I/O call number `call`, with a lock in its hands, until the second waits.
+
+    Then it ends its operation, and the second, which has the lock now, stops before its own call number `second` while
+    a third does all it has to do.
+    """
+
+    call: int
+    second: int
+
+    killed = False
+
+    def describe(self) -> str:
+        return (
+            f"one process stopped before its I/O call number {self.call}, holding a lock, until another one waited, "
+            f"and ended its operation; then the other one stopped before its I/O call number {self.second}, a third "
+            "one did its operations, and the second went on"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Jump:
     """A `pause` during which somebody sets the wall clock of the machine, by so many `seconds`, before the others work.
 
@@ -173,6 +194,25 @@ def pauses(course: Course, inside: Collection[int], *, killed: bool) -> Iterator
     for turn in (0, 1):
         for place, number in enumerate(ordered):
             yield Pause(number, early=place % 2 == turn, killed=killed)
+
+
+def two_stops(
+    first: Course, second: Course, inside: Collection[int], others_inside: Collection[int]
+) -> Iterator[TwoStops]:
+    """Where the first process has just taken a lock, and where it has held it for a while; and every call of the
+    second, while it holds one, that anybody else can notice. Calls `inside` operations only."""
+    held = [number for number in holding(first) if number in inside]
+    others = [number for number in holding(second) if number in others_inside]
+    names = dict(enumerate((item.name for item in second if isinstance(item, Called)), 1))
+    calls = dict.fromkeys((held[0], held[len(held) // 2])) if held else ()
+    for other in spread_first([number for number in others if names[number] not in _UNNOTICED]):
+        yield from (TwoStops(call, other) for call in calls)
+
+
+def holding(course: Course) -> list[int]:
+    """The numbers of the calls before which a lock is held already, from 1."""
+    locked = [item.locked for item in course if isinstance(item, Called)]
+    return [number for number, (before, now) in enumerate(itertools.pairwise((False, *locked)), 1) if before and now]
 
 
 def jumps(course: Course, inside: Collection[int]) -> Iterator[Jump]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from harness.core.models import DOCUMENT, KEY_VALUE, LOG, SequentialModel, same_json
+from harness.core.models import DOCUMENT, KEY_VALUE, LOG, SequentialModel, alike, equals, same_json
 from harness.core.operations import Delete, Put, PutMany, Save
 from harness.judge.oracle import Oracle, distinct, records_of
 
@@ -77,7 +77,7 @@ def explain(model: SequentialModel, account: Account, recovered: Any) -> Answer:
     if model is KEY_VALUE:
         return _key_value(account, recovered)
     states, cut = possible_states(model, account)
-    if any(_equal(model, recovered, state) for state in states):
+    if any(equals(model, recovered, state) for state in states):
         return Answer.YES
     return Answer.UNKNOWN if cut else Answer.NO
 
@@ -138,7 +138,7 @@ def _log(account: Account, recovered: Any) -> Answer:
 
     def step(done: int, index: int) -> int | None:
         added = list(records_of(account.operations[index]))
-        return done + len(added) if records[done : done + len(added)] == added else None
+        return done + len(added) if alike(records[done : done + len(added)], added) else None
 
     return _answer(len(records) in _forwards(account, 0, step))
 
@@ -189,7 +189,7 @@ def _before(
     ends: list[frozenset[str]], changes: dict[str, Any], recovered: dict[str, Any], *, failed: bool
 ) -> Iterator[frozenset[str]]:
     for settled in ends:
-        if all(key in settled or recovered.get(key) == value for key, value in changes.items()):
+        if all(key in settled or alike(recovered.get(key), value) for key, value in changes.items()):
             yield settled.union(changes)
         elif failed:
             yield settled
@@ -248,14 +248,6 @@ def _stepped(model: SequentialModel, states: list[Any], operation: Any) -> Itera
             yield model.step(state, operation)[0]
 
 
-def _equal(model: SequentialModel, recovered: Any, state: Any) -> bool:
-    """A user's `equal` may raise for what is not even a snapshot of its model: then it is not equal."""
-    try:
-        return bool(model.equal(recovered, state))
-    except Exception:
-        return False
-
-
 class Settled(Oracle):
     """An oracle that takes the first state it is shown, if that can be explained, for the truth from then on.
 
@@ -274,7 +266,7 @@ class Settled(Oracle):
             self.answer = explain(self.model, self.account, recovered)
             if self.answer is Answer.YES:
                 self.truth = self._explaining(recovered)
-        return (0,) if any(_equal(self.model, recovered, state) for state in self.truth) else ()
+        return (0,) if any(equals(self.model, recovered, state) for state in self.truth) else ()
 
     def following(self, count: int, operations: Iterable[Any]) -> list[Any]:
         states = self.truth
@@ -289,4 +281,4 @@ class Settled(Oracle):
         if self.model is DOCUMENT or self.model is KEY_VALUE:
             return [recovered]
         states, _ = possible_states(self.model, self.account)
-        return [state for state in states if _equal(self.model, recovered, state)]
+        return [state for state in states if equals(self.model, recovered, state)]

@@ -10,13 +10,16 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from harness.core.models import KEY_VALUE, LOG, same_json
-from harness.core.operations import Delete, Put, PutMany, describe
+from harness.core.models import KEY_VALUE, LOG, equals, same_json
+from harness.core.operations import Delete, Put, PutMany, describe, safe_repr
+from harness.core.plain import plain_bytes
 from harness.judge.oracle import Oracle, Window, records_of
+
+V = TypeVar("V")
 
 #: Operations that a search for "this one is missing" looks at, counted from the last one begun.
 SEARCHED_OPERATIONS = 40
@@ -33,6 +36,22 @@ class Violation:
 
 def classify(oracle: Oracle, recovered: Any, admissible: Window) -> Violation:
     """Why `recovered`, which is not admissible, is wrong."""
+    return told_of(recovered, lambda: _classified(oracle, recovered, admissible))
+
+
+def told_of(recovered: Any, tell: Callable[[], V]) -> V | Violation:
+    """What `tell` says about `recovered`. A damaged store may show what can't be compared with anything: that is all
+    there is to say about it then."""
+    try:
+        return tell()
+    except Exception as error:
+        if plain_bytes(recovered) is not None and not isinstance(error, RecursionError):
+            raise  # plain data raises nothing by itself
+        how = f"comparing it with what was written raises {type(error).__name__}"
+        return Violation("phantom", f"the store reads {describe(recovered)}, which nobody wrote: {how}")
+
+
+def _classified(oracle: Oracle, recovered: Any, admissible: Window) -> Violation:
     counts = [count for count in oracle.matches(recovered) if count <= admissible.highest]
     if counts:
         return _too_few(oracle, max(counts), admissible)
@@ -99,7 +118,7 @@ def _explained_without(oracle: Oracle, recovered: Any, begun: int, dropped: tupl
                 state = oracle.model.step(state, oracle.operations[index])[0]
     except Exception:  # a model of the user's own need not know what follows a hole
         return False
-    return bool(oracle.model.equal(recovered, state))
+    return equals(oracle.model, recovered, state)
 
 
 # --- key-value ---------------------------------------------------------------------------
@@ -261,15 +280,15 @@ def _json(value: Any) -> str:
     """As JSON where that is possible; a damaged store, or a model of the user's own, may show anything."""
     try:
         return json.dumps(value, sort_keys=True, default=repr)
-    except (TypeError, ValueError):
-        return repr(value)
+    except (TypeError, ValueError, RecursionError):
+        return safe_repr(value)
 
 
 def _among(item: Any, known: set[Any]) -> bool:
-    """`item in known`, for what may not even be hashable."""
+    """`item in known`, for what may not even be hashable, or comparable."""
     try:
         return item in known
-    except TypeError:
+    except Exception:
         return False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.models import SequentialModel
+from harness.core.models import SequentialModel, equals
 from harness.core.operations import describe
 from harness.judge.classify import Violation
 
@@ -49,6 +49,6 @@ def _reached(model: SequentialModel, before: Any, items: Sequence[Attempted], re
         state = before
         for item in order:
             state = model.step(state, item.operation)[0]
-        if model.equal(recovered, state):
+        if equals(model, recovered, state):
             return True
     return False

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.models import LOG
+from harness.core.models import LOG, equals
 from harness.core.operations import Append, AppendMany, Compact, Read, Sync
 
 _DIGEST_BYTES = 16
@@ -51,7 +51,7 @@ class LogDigest:
 def _appended(state: tuple[int, bytes], records: Iterable[str]) -> tuple[int, bytes]:
     length, digest = state
     for record in records:
-        digest = hashlib.blake2b(digest + record.encode(), digest_size=_DIGEST_BYTES).digest()
+        digest = hashlib.blake2b(digest + record.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
         length += 1
     return length, digest
 
@@ -88,7 +88,7 @@ class Ledger:
         Bit k of the number tells whether the k-th operation in doubt has happened.
         """
         for number, state in enumerate(self._states):
-            if self._model.equal(snapshot, state):
+            if equals(self._model, snapshot, state):
                 self._states = [state]
                 return number
         return None
@@ -111,10 +111,10 @@ def standing(model: Any, operations: Iterable[Any], owed: int, snapshot: Any) ->
     used = accounting(model)
     state, found, count = used.initial(), None, 0
     for operation in operations:
-        if count >= owed and used.equal(snapshot, state):
+        if count >= owed and equals(used, snapshot, state):
             found = (count, state)
         state, count = used.step(state, operation)[0], count + 1
-    if used.equal(snapshot, state):
+    if equals(used, snapshot, state):
         found = (count, state)
     if found is None:
         return None

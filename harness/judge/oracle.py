@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.models import DOCUMENT, KEY_VALUE, LOG, SequentialModel, same_json
+from harness.core.models import DOCUMENT, KEY_VALUE, LOG, SequentialModel, alike, equals, same_json
 from harness.core.operations import Append, AppendMany
 from harness.core.plain import plain_bytes
 
@@ -84,8 +84,8 @@ class Oracle:
             return self._asked(recovered)
         try:
             return tuple(dict.fromkeys(self._index.get(frozen(self.model, recovered), ())))
-        except (TypeError, ValueError, AttributeError):
-            return ()  # not even the type of a snapshot of this model
+        except Exception:
+            return ()  # not even the type of a snapshot of this model, or what can't be compared
 
     def _asked(self, recovered: Any) -> tuple[int, ...]:
         """Asks a model of the user's own about each state, but once only for the same plain data."""
@@ -96,20 +96,13 @@ class Oracle:
         found = tuple(
             count
             for count, states in enumerate(self.states)
-            if any(self._equal(recovered, state) for state in states)
+            if any(equals(self.model, recovered, state) for state in states)
         )
         if plain is not None:
             if len(self._answers) >= REMEMBERED_ANSWERS:
                 self._answers.clear()
             self._answers[plain] = found
         return found
-
-    def _equal(self, recovered: Any, state: Any) -> bool:
-        """A user's `equal` may raise for what is not even a snapshot of its model: then it is not equal."""
-        try:
-            return bool(self.model.equal(recovered, state))
-        except Exception:
-            return False
 
     def following(self, count: int, operations: Iterable[Any]) -> list[Any]:
         """The possible states after `operations`, starting after `count` operations of the workload."""
@@ -130,7 +123,7 @@ def distinct(model: SequentialModel, states: list[Any]) -> list[Any]:
 
 def _same(state: Any, other: Any) -> bool:
     """Equal for Python and for JSON: the one takes `True` for 1, the other a tuple for a list."""
-    return bool(state == other) and same_json(state, other)
+    return alike(state, other) and same_json(state, other)
 
 
 def frozen(model: SequentialModel, state: Any) -> Any:

@@ -20,9 +20,10 @@ from harness.core.costs import Costs
 from harness.core.coverage import FaultCoverage
 from harness.core.errors import UsageError
 from harness.core.evidence import OUT_OF_TIME, Certificate, ClaimResult, Evidence, Finding
+from harness.core.models import require_pure
 from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
-from harness.core.scenario import CRASH_ENGINE, Scenario
+from harness.core.scenario import CRASH_ENGINE, SPARSE_FAMILY, Scenario
 from harness.core.workload import Workload
 from harness.explore.workloads import Workloads, workloads
 from harness.observe.spans import NO_SPAN, Span, Steps
@@ -46,7 +47,7 @@ from harness.run.options import Options, not_part_of
 from harness.run.planning import plans, survey_plans
 from harness.run.pool import Interrupted
 from harness.run.recording import Recorded
-from harness.run.recovering import place_of_error, text_of_error
+from harness.run.recovering import is_built_in, place_of_error, text_of_error
 from harness.run.scenarios import selected
 from harness.run.telling import Telling
 from harness.run.weighing import Family, Weighing, hidden_by_sync
@@ -60,7 +61,7 @@ WAVE = 10
 FIRST_OF_WAVE = 2
 #: States still tried with a workload after it broke a promise.
 AFTER_VIOLATION = 400
-_FAMILIES = ("short", "long", "large")
+_FAMILIES = ("short", "long", "large", SPARSE_FAMILY)
 
 
 def certify_adapter(
@@ -139,6 +140,8 @@ class Run:
         try:
             extent, shared = self.options.budget.extent, self.options.survey
             made = workloads(self.adapter, seed=self.options.seed, extent=extent, shared=shared)
+            for workload in () if is_built_in(self.adapter.model) else (*made.short, *made.long):
+                require_pure(self.adapter.model, workload.operations)
             pickle.dumps(made)
         except UsageError:
             raise
@@ -238,10 +241,11 @@ class Run:
             plans,
             budget.recovery_depth if nested else 0,
             self.options.seed,
-            budget.limits,
+            budget.limits_of(sparse=family == SPARSE_FAMILY),
             samples=1,
             seconds=budget.exploring_s,
             after_violation=budget.limits.states if self.options.survey else AFTER_VIOLATION,
+            sparse=family == SPARSE_FAMILY,
         )
 
     # --- findings ------------------------------------------------------------------------
@@ -393,7 +397,7 @@ class Run:
         for scenario in self.scenarios:
             if scenario.claim in claims and not self.families[scenario.family].workloads:
                 absent = "there is no such workload for this adapter"
-                if scenario.family == "large" and not self.options.budget.extent.large:
+                if self.options.budget.extent.lacks(scenario.family):
                     absent = not_part_of(self.options.profile)
                 missing.append(f"{scenario.name}: {absent}")
         return (*missing, *self.live.not_exercised)

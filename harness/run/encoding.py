@@ -13,6 +13,7 @@ from typing import Any
 import harness
 from harness.core.adapter import supported_operations
 from harness.core.errors import UsageError
+from harness.core.operations import safe_repr
 from harness.core.trace import Image, InodeKind, Node
 
 
@@ -42,7 +43,7 @@ def encode_value(value: Any) -> Any:
         return {"@": "bytes", "data": base64.b64encode(value).decode()}
     if value is None or isinstance(value, str | int | float):
         return value
-    return {"@": type(value).__name__, "shown": repr(value)}  # for a reader; it can't be replayed
+    return {"@": type(value).__name__, "shown": safe_repr(value)}  # for a reader; it can't be replayed
 
 
 def decode_value(value: Any, types: dict[str, type]) -> Any:

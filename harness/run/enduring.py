@@ -22,6 +22,7 @@ import harness
 from harness.core.errors import UsageError
 from harness.core.evidence import Certificate
 from harness.core.limits import declared_limits
+from harness.core.models import require_pure
 from harness.measure.arrivals import Schedule
 from harness.measure.lanes import can_be_shared
 from harness.measure.latencies import require_library
@@ -48,6 +49,8 @@ _WINDOWS = 100
 _OPERATIONS = 50
 _LEAST_WINDOWS = 24
 MOST_CALLERS = 256
+#: The first operations of a run, by which the model is looked at.
+_LOOKED_AT = 50
 #: Between two calls into the store a worker may have to step through the whole run so far.
 _STEPPING_S = 6 * 3_600.0
 
@@ -103,8 +106,9 @@ def _require_load(adapter: Any, schedule: Schedule) -> None:
     """Raise `UsageError`, in one sentence, where adapter and model give no operations to run."""
     try:
         made = adapter()
-        operation = Stream(made, schedule.seed).at(0)
-        made.model.step(made.model.initial(), operation)
+        operations = list(Stream(made, schedule.seed).before(_LOOKED_AT))
+        made.model.step(made.model.initial(), operations[0])
+        require_pure(made.model, operations)
     except UsageError:
         raise
     except Exception as error:

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from harness.core.errors import Unsupported
-from harness.core.operations import describe, for_store
+from harness.core.operations import describe, for_store, safe_repr
 from harness.judge.ledger import Standing
 from harness.measure.arrivals import Arrival, Schedule
 from harness.measure.openloop import Clock, RealClock, RunClock, Sample, run_closed_loop, run_open_loop
@@ -401,7 +401,7 @@ class Endurance:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = safe_repr(value)
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text):,} characters)"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.evidence import FileView, Fix, SourceView, Story, TimelineItem
-from harness.core.operations import describe
+from harness.core.operations import describe, safe_repr
 from harness.core.persistence import PRESETS, PersistenceModel, Survival
 from harness.core.trace import (
     Image,
@@ -135,7 +135,7 @@ def _expected(oracle: Oracle, window: Window) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(list(value) if isinstance(value, tuple) else value)
+    text = safe_repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= _STATE_LIMIT else f"{text[:_STATE_LIMIT]}... ({len(text)} characters)"
 
 

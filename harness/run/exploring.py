@@ -26,6 +26,7 @@ from harness.core.trace import (
 )
 from harness.crash.losses import Losses, changes_disk, last_begun, site_of, sites_of
 from harness.crash.materialize import Materializer
+from harness.crash.places import places
 from harness.crash.states import Counts, CrashState, Enumerator, Knowledge, Limits
 from harness.judge.classify import Violation
 from harness.judge.oracle import window
@@ -67,6 +68,7 @@ class ExploreJob:
     finding, and a sentence; with as many as `interruptions` the job ends. `stop_at_first` ends it
     at the first violation of that kind and call site. With `inner_file`, the trace of a recovery, it is
     that one which crashes, `start` being what the client knew; `trace_file` then only tells the operations.
+    A `sparse` job crashes only some operations of a trace of very many (`harness.crash.places`).
     """
 
     name: str
@@ -83,6 +85,7 @@ class ExploreJob:
     after_violation: int = 1_000_000
     interruptions: int = INTERRUPTIONS_IN_ALL
     seconds: float = 36_000.0
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,7 @@ class Explorer:
         outermost = _load(job.trace_file)
         self.trace = _load(job.inner_file) if job.inner_file else outermost
         self.job = job
+        self.within = places(self.trace) if job.sparse else None
         self.adapter = adapter
         self.directory = directory
         self.materializer = materializer
@@ -293,7 +297,12 @@ class Explorer:
     def _plan(self, plan: Plan) -> Tally:
         tally = Tally()
         enumerator = Enumerator(
-            self.trace, plan.model, seed=self.job.seed, limits=self.job.limits, start=self.job.start
+            self.trace,
+            plan.model,
+            seed=self.job.seed,
+            limits=self.job.limits,
+            start=self.job.start,
+            within=self.within,
         )
         again: dict[int, _Rewritten] = {}
         self.left = -1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UsageError
+from harness.core.scenario import SPARSE_FAMILY
 from harness.core.trace import CallSite
 from harness.core.workload import Reopen, Workload
 from harness.judge.oracle import window
@@ -22,7 +23,9 @@ from harness.run.recovering import oracle_of
 
 #: Workloads tried to make one counterexample shorter.
 REDUCTIONS = 40
-#: The same where each try costs the time limit of a call.
+#: The same where each try runs very many operations.
+REDUCTIONS_OF_MANY = 16
+#: And where it costs the time limit of a call.
 REDUCTIONS_OF_A_HANG = 4
 #: Tries that are made side by side; the first that succeeds is taken, however many cores there are.
 TRIED_TOGETHER = 2
@@ -111,8 +114,10 @@ def reduced(campaign: Campaign, case: Case) -> Case:
     First without what comes after the crash, then without halves, quarters, ... of the steps, and at last
     without one step at a time (after Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input").
     """
-    hangs = case.found.violation.kind == "hang"
-    reduction = _Reduction(campaign, case, REDUCTIONS_OF_A_HANG if hangs else REDUCTIONS)
+    tries = REDUCTIONS_OF_MANY if is_sparse(case) else REDUCTIONS
+    if case.found.violation.kind == "hang":
+        tries = REDUCTIONS_OF_A_HANG
+    reduction = _Reduction(campaign, case, tries)
     reduction.run()
     return case if reduction.best is case else _easiest_of(campaign, reduction.best)
 
@@ -201,8 +206,14 @@ def job_for(campaign: Campaign, case: Case, trace_file: str) -> ExploreJob:
         (case.plan,),
         case.depth if case.found.inner is not None else 0,
         options.seed,
-        options.budget.limits,
+        options.budget.limits_of(sparse=is_sparse(case)),
+        sparse=is_sparse(case),
     )
+
+
+def is_sparse(case: Case) -> bool:
+    """Whether its program has, or had, so many operations that not each of them is crashed."""
+    return case.workload.name.startswith(SPARSE_FAMILY)
 
 
 def easiest(found: Iterable[Found], key: tuple[str, str]) -> Found | None:

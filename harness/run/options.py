@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core.errors import UsageError
@@ -79,6 +79,19 @@ class Profile:
         """What the live faults of one scenario may take on one workload."""
         return self.seconds / 4
 
+    def limits_of(self, *, sparse: bool) -> Limits:
+        """How much to try with one workload. Where only some of very many operations are crashed, less at each of them:
+        a store that never syncs has very much pending there, and a recovery takes as long as there are operations."""
+        whole = self.limits
+        if not sparse:
+            return whole
+        return replace(
+            whole,
+            states_per_point=whole.states_per_point // 20,
+            bounded_per_point=whole.bounded_per_point // 5,
+            states=whole.states // 20,
+        )
+
 
 def not_part_of(profile: str) -> str:
     """Why a scenario was left out, where it is a matter of how much there is to be tried."""
@@ -88,15 +101,15 @@ def not_part_of(profile: str) -> str:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", Extent(16, (8,), large=False), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
+        Profile("quick", Extent(16, (8,), large=False, many=260), Limits(4_000, 60, 20_000, 200), 1, 2, 120.0,
                 LiveExtent(2, 0, large=False, faults=240, schedules=12, thorough=False)),
-        Profile("standard", Extent(48, (12, 28), large=True, pairs=3, crowds=2), Limits(8_000, 120, 60_000, 1_000),
-                1, 6, 900.0,
+        Profile("standard", Extent(48, (12, 28), large=True, many=260, pairs=3, crowds=2),
+                Limits(8_000, 120, 60_000, 1_000), 1, 6, 900.0,
                 LiveExtent(5, 1, large=True, faults=2_000, hunts=2, hunt_examples=8, hunt_steps=20, reopenings=1_000),
                 MeasureExtent(2_000, 10, 120.0)),
         Profile(
             "exhaustive",
-            Extent(600, (20, 40, 60), large=True, pairs=60, crowds=30),
+            Extent(600, (20, 40, 60), large=True, many=1_030, pairs=60, crowds=30),
             Limits(100_000, 2_000, 5_000_000),
             2,
             24,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
 import shutil
@@ -17,6 +16,7 @@ from harness.core.workload import Reopen, Workload
 from harness.record import Recorder
 from harness.run.following import QUESTION, Follower, follows, with_observations
 from harness.run.recovering import Board, Step, oracle_of, place_of_error, text_of_error
+from harness.run.rehearsing import cannot, rehearse
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,9 @@ def record(adapter: Any, directory: Path, board: Board, job: RecordJob) -> Recor
     """Run the workload and keep its trace."""
     try:
         trace, cut = record_workload(adapter, directory, board, job.workload)
-        require_readable(adapter, directory, board)
         _require_model(adapter, trace)
+        empty(directory)
+        rehearse(adapter, directory, board, trace)
     except UsageError as error:
         return Recorded(job.workload.name, job.trace_file, misuse=str(error))
     with open(job.trace_file, "wb") as stream:
@@ -90,23 +91,6 @@ def record_workload(
         if trace is not None:
             return trace, session.cut
         unsupported = session.unsupported  # once more, without them
-
-
-def require_readable(adapter: Any, directory: Path, board: Board) -> None:
-    """Raise `UsageError` if a new store can't be read, or shows what no other process could be sent."""
-    empty(directory)
-    board.enter(0, Step.SNAPSHOT)
-    try:
-        opened = adapter()
-        store = opened.open(directory)
-        snapshot = copy.deepcopy(opened.snapshot(store))
-        pickle.dumps(snapshot)
-        adapter.model.equal(snapshot, adapter.model.initial())
-        opened.close(store)
-    except BaseException as error:
-        raise _misuse(error, "read", "a new store") from None
-    finally:
-        board.leave()
 
 
 def _require_model(adapter: Any, trace: Trace) -> None:
@@ -178,7 +162,7 @@ class _Session:
             self.adapter = self.adapter_class()
             self.store = self.adapter.open(self.directory)
         except BaseException as error:  # SystemExit too
-            raise _misuse(
+            raise cannot(
                 error, "open", "a new store" if not self.operations else "the store again"
             ) from None
         finally:
@@ -198,7 +182,7 @@ class _Session:
         try:
             self.adapter.close(self.store)
         except BaseException as error:
-            raise _misuse(error, "close", "the store") from None
+            raise cannot(error, "close", "the store") from None
         finally:
             self.board.leave()
         self.recorder.mark(MarkerKind.CLOSE_END)
@@ -225,7 +209,3 @@ class _Session:
             self.board.leave()
             if self.follower is not None:
                 self.follower.rest()
-
-
-def _misuse(error: BaseException, method: str, what: str) -> UsageError:
-    return UsageError(f"the adapter can't {method} {what}{place_of_error(error)}: {text_of_error(error)}.")

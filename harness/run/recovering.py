@@ -26,9 +26,9 @@ from typing import Any, Protocol, Self
 
 from harness.core.adapter import supported_operations
 from harness.core.errors import Unsupported
-from harness.core.models import BUILT_IN_MODELS
+from harness.core.models import BUILT_IN_MODELS, equals
 from harness.core.operations import Compact, Sync, describe, for_store
-from harness.core.plain import plain_bytes
+from harness.core.plain import NestedTooDeep, plain_bytes
 from harness.core.trace import Trace
 from harness.judge.oracle import Oracle
 from harness.judge.recovery import Recovery
@@ -124,10 +124,7 @@ class TolerantModel:
         return stepped
 
     def equal(self, recovered: Any, state: Any) -> bool:
-        try:
-            return bool(self.model.equal(recovered, state))
-        except Exception:
-            return False
+        return equals(self.model, recovered, state)
 
     def example_operations(self, random: Any, count: int) -> list[Any]:
         return list(self.model.example_operations(random, count))
@@ -249,7 +246,7 @@ class Recoverer:
         store = self._call(Step.THIRD_OPEN, adapter.open, self.directory)
         last = self._call(Step.THIRD_SNAPSHOT, read_state, adapter, store)
         self._call(Step.THIRD_CLOSE, adapter.close, store)
-        if any(oracle.model.equal(last, state) for state in expected):
+        if any(equals(oracle.model, last, state) for state in expected):
             return first
         names = ", ".join(describe(operation) for operation in following)
         detail = f"after the recovery {names} returned, and reading again gives {describe(last)}"
@@ -267,12 +264,18 @@ class Recoverer:
 
 def read_state(adapter: Any, store: Any) -> Any:
     """A copy of the snapshot, because a store may hand out what it goes on changing."""
-    snapshot = adapter.snapshot(store)
+    return copy_of(adapter.snapshot(store))
+
+
+def copy_of(snapshot: Any) -> Any:
+    """A deep copy. Raises `TypeError` where there can be none."""
     plain = plain_bytes(snapshot)
     if plain is not None:
         return pickle.loads(plain)
     try:
         return copy.deepcopy(snapshot)
+    except RecursionError:
+        return NestedTooDeep(snapshot)
     except TypeError as error:
         kind = type(snapshot).__name__
         sentence = f"snapshot returned a {kind}, which can't be copied ({error}): return the state itself"
@@ -280,10 +283,14 @@ def read_state(adapter: Any, store: Any) -> Any:
 
 
 def _same(oracle: Oracle, first: Recovery, again: Any) -> bool:
-    """Equal, or equal to the same states of the model: a model may ignore time stamps."""
+    """Equal, or equal to the same states of the model: a model may ignore time stamps. What can't be compared is no
+    state of the model either, and is told as that."""
     if first.matches:
         return oracle.matches(again) == first.matches
-    return bool(again == first.recovered)
+    try:
+        return bool(again == first.recovered)
+    except Exception:
+        return True
 
 
 _SIGNALS = tuple(sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})))

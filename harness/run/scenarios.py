@@ -11,6 +11,7 @@ from scenarios import (
     failing_calls,
     kills,
     limits,
+    locks,
     machine,
     nemesis,
     power_loss,
@@ -29,6 +30,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *clocks.SCENARIOS,
     *resources.SCENARIOS,
     *writers.SCENARIOS,
+    *locks.SCENARIOS,
     *machine.SCENARIOS,
     *limits.SCENARIOS,
 )

@@ -188,7 +188,7 @@ def test_markup_stays_text() -> None:
         ("DiesInApply", "an operation ended its process without any fault (SIGSEGV"),
         ("CannotOpenEmpty", "can't open a new store (line "),
         ("CannotBeRead", "can't read a new store (line "),
-        ("ReadsLazily", "can't read a new store: TypeError: cannot pickle 'generator' object."),
+        ("ReadsLazily", "can't read a new store: TypeError: snapshot returned a generator, which can't be copied"),
         ("CannotBeClosed", "can't close the store (line "),
         ("NeedsArguments", "can't be constructed without arguments"),
         ("RaisesInConstructor", "ConnectionError: no server."),
@@ -206,6 +206,42 @@ def test_an_adapter_that_cannot_run_is_told_so(store: str, told: str) -> None:
     sentence = str(raised.value)
     assert told in sentence
     assert "\n" not in sentence and "harness/run" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("ChangesStates", "step of the model changes the state that it is given (in Bump("),
+        ("WrongType", "snapshot returned a list for a new store: KEY_VALUE needs a dict[str, str]."),
+        ("Encoded", "snapshot returned values of type bytes for a new store after Put("),
+        ("Deep", "snapshot returned <a list nested 5000 levels deep, too deep to copy> for a new store"),
+    ],
+)
+def test_an_adapter_that_nothing_can_be_judged_by_is_told_so(store: str, told: str) -> None:
+    """Whatever scenario is asked for: what comes later is judged by its model and its snapshots."""
+    for scenario in (KILL, "damage"):
+        with pytest.raises(UsageError) as raised:
+            certified(spec(store, "unfit.py"), scenario)
+        assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("store", "scenario", "told"),
+    [
+        ("PricklyWhenTorn", KILL, "which nobody wrote"),
+        ("PricklyWhenTorn", "kills", "which nobody wrote"),
+        ("DeepWhenTorn", KILL, "the snapshot is a NestedTooDeep, not a dict"),
+        ("PricklyWhenDamaged", "damage", "without exception or signal"),
+        ("DeepWhenDamaged", "damage", "nested 5001 levels deep, too deep to copy"),
+    ],
+)
+def test_what_cannot_be_compared_is_a_finding_once_there_was_a_fault(store: str, scenario: str, told: str) -> None:
+    """And no failure of the harness."""
+    certificate = certified(spec(store, "unfit.py"), scenario)
+
+    assert certificate.verdict is Verdict.FAIL
+    assert all(finding.confirmed for finding in certificate.findings)
+    assert any(told in finding.summary for finding in certificate.findings)
 
 
 @pytest.mark.parametrize(

@@ -314,3 +314,65 @@ class Refusing(Trusting):
         if operation == Put("b", "2"):
             raise OSError("no")
         return super().apply(store, operation)
+
+
+class Placed:
+    """Records in blocks of their own, behind one that counts them; each checksum covers the place of its block."""
+
+    name = "placed"
+    model = LOG
+    contract = CORRUPTION
+    block = 4096
+
+    def open(self, directory: Path) -> Path:
+        return directory / "blocks"
+
+    def apply(self, store: Path, operation: Append) -> None:
+        bodies = [*map(str.encode, self.snapshot(store)), operation.record.encode()]
+        blocks = [str(len(bodies)).encode(), *bodies]
+        store.write_bytes(b"".join(self.sealed(number, body) for number, body in enumerate(blocks)))
+
+    def snapshot(self, store: Path) -> list[str]:
+        if not store.exists():
+            return []
+        content = store.read_bytes()
+        blocks = [content[start : start + self.block] for start in range(0, len(content), self.block)]
+        bodies = [self.opened(number, block) for number, block in enumerate(blocks)]
+        if not bodies or int(bodies[0]) != len(bodies) - 1:
+            raise ValueError("some blocks are missing, or too many")
+        return [body.decode() for body in bodies[1:]]
+
+    def close(self, store: Path) -> None:
+        return None
+
+    def sealed(self, number: int, body: bytes) -> bytes:
+        head = len(body).to_bytes(2, "big")
+        return (self.checksum(number, head + body) + head + body).ljust(self.block, b"\0")
+
+    def opened(self, number: int, block: bytes) -> bytes:
+        body = block[6 : 6 + int.from_bytes(block[4:6], "big")]
+        if self.sealed(number, body) != block:
+            raise ValueError("a block is damaged")
+        return body
+
+    def checksum(self, number: int, content: bytes) -> bytes:
+        return zlib.crc32(number.to_bytes(4, "big") + content).to_bytes(4, "big")
+
+
+class Placeless(Placed):
+    """The checksum of a block says nothing of its place."""
+
+    name = "placeless"
+
+    def checksum(self, number: int, content: bytes) -> bytes:
+        return zlib.crc32(content).to_bytes(4, "big")
+
+
+class PlacedInSectors(Placed):
+    name = "placed in sectors"
+    block = 512
+
+
+class PlacelessInSectors(Placeless):
+    name = "placeless in sectors"
+    block = 512

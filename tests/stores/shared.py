@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import Contract
 from tests.stores import honest
 
 
@@ -84,6 +85,45 @@ class ForProcesses(ForThreads):
                 yield
             finally:
                 os.close(lock)
+
+
+class Removing(ForProcesses):
+    """Removes the file of its lock when it lets go: who waits for that has the lock of a file that nobody finds."""
+
+    name = "removing"
+    contract = Contract(io_error=None, corruption=None, writers="processes")
+
+    @contextlib.contextmanager
+    def alone(self, store: Any) -> Iterator[None]:
+        path = store.table.with_name("lock")
+        with store.changing:
+            lock = self.locked(path)
+            try:
+                yield
+            finally:
+                os.unlink(path)
+                os.close(lock)
+
+    def locked(self, path: Path) -> int:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
+
+
+class Rechecking(Removing):
+    """And who has waited looks whether the file is still there, and waits anew if not."""
+
+    name = "rechecking"
+
+    def locked(self, path: Path) -> int:
+        while True:
+            lock = super().locked(path)
+            try:
+                if os.fstat(lock).st_ino == os.stat(path).st_ino:
+                    return lock
+            except FileNotFoundError:
+                pass
+            os.close(lock)
 
 
 class Exclusive(ForThreads):

@@ -6,16 +6,17 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.history import Called, History, Outcome
-from harness.core.models import DOCUMENT, KEY_VALUE
+from harness.core.models import DOCUMENT, KEY_VALUE, equals
 from harness.core.operations import Append, AppendMany, Get, Load, Put, PutMany, Read, Save, describe
 from harness.core.verdict import Verdict
 from harness.history.checking import check
 from harness.history.values import LOST_UPDATE, NOT_LINEARIZABLE, Budget
-from harness.judge.classify import Violation, foreign_document, foreign_pair, foreign_record
+from harness.judge.classify import Violation, foreign_document, foreign_pair, foreign_record, told_of
 from harness.run.recovering import TolerantModel, is_built_in
 
 #: A trial has a few dozen operations at most: far more than any of them needed.
@@ -75,11 +76,11 @@ def _foreign(history: History, model: Any) -> Iterator[Violation | None]:
     operations = tuple(called.operation for called in history)
     for value in _read(history, model):
         if model is DOCUMENT:
-            yield _foreign_document(operations, value)
+            yield told_of(value, partial(_foreign_document, operations, value))
         elif model is KEY_VALUE and isinstance(value, dict):
-            yield foreign_pair(operations, value)
+            yield told_of(value, partial(foreign_pair, operations, value))
         elif model is not KEY_VALUE and isinstance(value, list | tuple):
-            yield foreign_record(operations, value)
+            yield told_of(value, partial(foreign_record, operations, value))
         else:
             yield Violation("torn_operation", f"reading gives a {type(value).__name__}")
 
@@ -100,7 +101,7 @@ def _read(history: History, model: Any) -> Iterator[Any]:
 
 def _foreign_document(operations: tuple[Any, ...], value: Any) -> Violation | None:
     states: list[Any] = [None, *(operation.document for operation in operations if isinstance(operation, Save))]
-    return None if any(DOCUMENT.equal(value, state) for state in states) else foreign_document(states, value)
+    return None if any(equals(DOCUMENT, value, state) for state in states) else foreign_document(states, value)
 
 
 # --- with other operations it would be right ----------------------------------------------------

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.core.adapter import supported_operations
-from harness.core.models import BUILT_IN_MODELS, KEY_VALUE, LOG
-from harness.core.operations import Append, Get, Load, Put, PutMany, Read, Save, describe, for_store
+from harness.core.models import BUILT_IN_MODELS, KEY_VALUE, LOG, equals
+from harness.core.operations import Append, Get, Load, Put, PutMany, Read, Save, describe, for_store, safe_repr
 from harness.core.trace import CallSite, Image, empty_image
 from harness.core.workload import Workload
 from harness.inject import damage as injury
@@ -196,7 +196,7 @@ class DamageEngine:
             for number in range(fewest, len(following) + 1)
             for state in self.oracle.following(count, following[:number])
         ]
-        return any(self.oracle.model.equal(opening.state, state) for state in expected)
+        return any(equals(self.oracle.model, opening.state, state) for state in expected)
 
     def _opening_after(self, following: tuple[Any, ...]) -> Opening | None:
         """Write, close and read again; `None` where the store refuses to be written to, which it may."""
@@ -286,7 +286,7 @@ def _shown(opening: Opening) -> str:
 
 
 def _short(value: Any, limit: int = 200) -> str:
-    text = repr(value)
+    text = safe_repr(value)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 

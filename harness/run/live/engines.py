@@ -26,6 +26,7 @@ from harness.run.live.values import Trial
 from harness.run.live.writers import ProcessesEngine, RacesEngine, WriterKillsEngine
 from harness.run.live.writers_clocks import WriterClocksEngine
 from harness.run.live.writers_disks import WriterDisksEngine
+from harness.run.live.writers_stops import TwoStopsEngine
 
 
 class Engine(Protocol):
@@ -188,6 +189,15 @@ ENGINES: dict[str, EngineKind] = {
         cost=60,
         forks=True,
         needs_io_error=True,
+        promises=("processes",),
+    ),
+    "writers-two-stops": EngineKind(
+        TwoStopsEngine,
+        TwoStopsEngine.fault_types,
+        "pairs of stopped processes",
+        ordered=True,
+        cost=120,
+        forks=True,
         promises=("processes",),
     ),
     "writers-races": EngineKind(

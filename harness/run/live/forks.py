@@ -285,17 +285,24 @@ class Child:
         return self._hear(time.perf_counter() + _SHORT_LOOK_S)
 
     def hear_until_it_waits(self, seconds: float) -> None:
-        """Hear it until it has ended or stands waiting (for a lock, say), or so long; `listen` goes on from there.
+        """Hear it until it has ended or stopped, or stands waiting (for a lock, say), or so long; `listen` goes on from
+        there.
 
         Sleep counts as waiting, and trying the same again and again, but not that a busy machine does not let a process
         run, or that a disk keeps it.
         """
         deadline = time.perf_counter() + seconds
         asleep, began = 0, len(self.told.course)
-        while asleep < _ASLEEP_LOOKS and (now := time.perf_counter()) < deadline:
+        while asleep < _ASLEEP_LOOKS and not self.told.stalled and (now := time.perf_counter()) < deadline:
             if not self._hear(min(deadline, now + _SHORT_LOOK_S)) or repeats(self.told.course[began:]):
                 return
             asleep = asleep + 1 if containment.is_asleep(self.pid) else 0
+
+    def go_on(self) -> None:
+        """If it has stopped, it goes on."""
+        if self.told.stalled:
+            self.told.stalled = False
+            self._wait_for_stop_and_go_on(None)
 
     @property
     def seconds(self) -> float:

@@ -10,6 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from harness.core.operations import safe_repr
 from harness.core.program import Program, source
 from harness.core.trace import Image
 from harness.judge.classify import Violation, classify
@@ -106,5 +107,5 @@ class JudgedProgram:
 
 
 def short(value: Any, limit: int = 160) -> str:
-    text = repr(value)
+    text = safe_repr(value)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.models import alike
 from harness.core.operations import describe, for_store
 from harness.core.trace import CallSite
 from harness.judge.damage import Opening
@@ -118,5 +119,5 @@ class ReadWatch:
 
 def _same_answer(answer: Any, expected: Any) -> bool:
     if isinstance(expected, list | tuple) and isinstance(answer, list | tuple):
-        return list(answer) == list(expected)
-    return bool(answer == expected)
+        return alike(list(answer), list(expected))
+    return alike(answer, expected)

@@ -165,8 +165,7 @@ class ProcessesEngine:
 
     def inside(self) -> set[int]:
         """The calls of the first client that belong to its operations, by number from 1."""
-        count = len(self.alone.course)
-        return {n + 1 for part in self.alone.parts.values() for n in range(part.since, min(part.to, count))}
+        return calls_inside(self.alone)
 
     # --- one trial -------------------------------------------------------------------------------
 
@@ -386,6 +385,11 @@ class RacesEngine(ProcessesEngine):
 
 
 # --- helpers ------------------------------------------------------------------------------------
+
+
+def calls_inside(told: Told) -> set[int]:
+    """The calls of a client that belong to its operations, by number from 1."""
+    return {n + 1 for part in told.parts.values() for n in range(part.since, min(part.to, len(told.course)))}
 
 
 def exhibit_of(what: str, made: History, violation: Violation, before: Image, after: Image | None) -> Exhibit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 import pytest
@@ -25,8 +26,11 @@ from harness import (
     Save,
     SequentialModel,
     Sync,
+    UsageError,
 )
-from harness.core.models import BUILT_IN_MODELS, same_json
+from harness.core.models import BUILT_IN_MODELS, equals, require_pure, same_json
+from tests.stores.hostile import Bump, Counter
+from tests.stores.unfit import Accounts, Objects, Prickly, Tally, nested
 from tests.unit.core.strategies import (
     batches,
     document_operations,
@@ -269,3 +273,63 @@ def test_another_snapshot_is_not_the_log(recovered: Any) -> None:
     assert not LOG.equal(recovered, ("a", "b"))
     assert LOG.equal(["a", "b"], ("a", "b"))
     assert LOG.equal(("a", "b"), ("a", "b"))
+
+
+# --- what a model of the user's own may not do, and what a damaged store may show -----------------
+
+
+def test_a_step_that_changes_its_state_is_told_with_the_operation() -> None:
+    """A dict or an object, at the first operation that does so."""
+    for model in (Accounts(), Objects()):
+        with pytest.raises(UsageError, match=r"step of the model changes the state that it is given \(in Bump\(3\)\)"):
+            require_pure(model, [Bump(3), Bump(4)])
+
+
+def test_a_step_that_changes_what_its_state_holds_is_told() -> None:
+    """The outer dict is a new one, the list in it is the old one."""
+
+    class Shallow(Counter):
+        def initial(self) -> Any:
+            return {}
+
+        def step(self, state: Any, operation: Any) -> tuple[Any, Any]:
+            after = dict(state)
+            after.setdefault("all", []).append(operation.by)
+            return after, None
+
+    require_pure(Shallow(), [Bump(1)])
+    with pytest.raises(UsageError):
+        require_pure(Shallow(), [Bump(1), Bump(2)])
+
+
+def test_pure_steps_are_left_alone() -> None:
+    """Also where nothing is equal to a state but itself, where nothing can be copied, and where a step raises."""
+
+    class Fresh(Objects):
+        def step(self, state: Any, operation: Any) -> tuple[Any, Any]:
+            after = Tally()
+            after.count = state.count + operation.by
+            return after, None
+
+    class Locked(Counter):
+        def initial(self) -> Any:
+            return threading.Lock()
+
+        def step(self, state: Any, operation: Any) -> tuple[Any, Any]:
+            return state, None
+
+    class Raises(Counter):
+        def step(self, state: Any, operation: Any) -> tuple[Any, Any]:
+            raise ArithmeticError
+
+    for model in (Counter(), Fresh(), Locked(), Raises()):
+        require_pure(model, [Bump(1), Bump(2), Bump(3)])
+    require_pure(KEY_VALUE, [Put("a", "1"), Delete("a"), Put("a", "2")])
+
+
+def test_what_cannot_be_compared_equals_nothing() -> None:
+    """And raises nothing: values of a strange type, and what is nested too deep."""
+    for value in (Prickly(), nested(100_000)):
+        assert not same_json(value, {}) and not same_json({"a": value}, {"a": 1})
+        assert not equals(KEY_VALUE, {"a": value}, {"a": "1"}) and not equals(LOG, [value], ("1",))
+        assert not equals(DOCUMENT, {"a": value}, {"a": nested(100_000)})

@@ -12,7 +12,7 @@ import pytest
 
 import scenarios
 from harness import Contract
-from harness.core.scenario import Scenario
+from harness.core.scenario import SPARSE_FAMILY, Scenario
 
 CRASH_CLAIMS = ("process_crash", "power_loss")
 MODULES = [found.name for found in pkgutil.iter_modules(scenarios.__path__, "scenarios.")]
@@ -43,8 +43,8 @@ def test_a_family_says_what_happens(name: str) -> None:
 
 @pytest.mark.parametrize("claim", CRASH_CLAIMS)
 def test_a_crash_claim_is_attacked_from_all_sides(claim: str) -> None:
-    """Short, long and large workloads, and a second crash while recovering from the first."""
+    """Short, long, large and very many operations, and a second crash while recovering from the first."""
     assert claim in {field.name for field in dataclasses.fields(Contract)}
     found = [scenario for scenario in SCENARIOS if scenario.claim == claim]
-    assert {scenario.family for scenario in found} >= {"short", "long", "large"}
+    assert {scenario.family for scenario in found} >= {"short", "long", "large", SPARSE_FAMILY}
     assert {scenario.during_recovery for scenario in found} == {True, False}

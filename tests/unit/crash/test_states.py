@@ -41,6 +41,18 @@ def times_of(state: CrashState) -> dict[str, int]:
     return {path: image.nodes[inode].mtime_ns for path, inode in image.paths().items()}
 
 
+def test_crashes_in_other_operations_are_left_out_if_only_some_are_wanted() -> None:
+    """The rest of the trace happens all the same; and nobody says that everything was tried."""
+    whole = Enumerator(append_and_sync(), EXT4)
+    everything = [(outcome(state), state.knowledge) for state in whole]
+    some = Enumerator(append_and_sync(), EXT4, within=frozenset((1,)))
+    found = [(outcome(state), state.knowledge) for state in some]
+
+    assert set(found) < set(everything) and whole.counts.exhausted and not some.counts.exhausted
+    assert (files(a=b"x"), Knowledge(2, 2, 2)) in found
+    assert 0 < some.counts.crash_points < whole.counts.crash_points
+
+
 # --- what is one state, and what are two ---------------------------------------------------
 
 

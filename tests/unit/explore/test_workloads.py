@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from harness import DOCUMENT, KEY_VALUE, LOG, Append, AppendMany, Compact, Delete, Put, PutMany, Save, Sync
 from harness.core.contract import Contract
+from harness.core.examples import LOOKALIKE_KEYS
 from harness.core.workload import Reopen, Workload
 from harness.explore.workloads import MAXIMUM_LENGTH, Extent, Workloads, workloads
 
@@ -274,6 +276,7 @@ def test_a_family_is_found_by_its_name() -> None:
     assert found.family("short") is found.short
     assert found.family("long") is found.long
     assert found.family("large") is found.large
+    assert found.family("many") is found.many
     with pytest.raises(KeyError):
         found.family("huge")
 
@@ -311,3 +314,65 @@ def test_large_workloads_are_made_where_wanted_and_possible(store: Any) -> None:
     """Nobody but its author knows a large operation of a user's model."""
     assert made(store, extent=Extent(short=1, long_steps=(), large=False)).large == ()
     assert bool(made(store).large) == (not isinstance(store.model, Clock))
+
+
+# --- very many -----------------------------------------------------------------------------------
+
+
+@BUILT_IN
+def test_very_many_operations_have_one_size(store: Any) -> None:
+    """So that one ends where an older one ended; none writes what another wrote, and nothing is reopened."""
+    workload, *_ = workloads(store, seed=3, extent=Extent(1, (), large=False, many=260)).many
+    steps = [step for step in workload.steps if not is_maintenance(type(step))]
+
+    assert len(steps) == 260 and not any(isinstance(step, Reopen | Compact) for step in workload.steps)
+    assert len({len(repr(step)) for step in steps}) == 1 == len(set(map(type, steps)))
+    assert len(set(itertools.chain.from_iterable(map(texts, steps)))) == 260
+
+
+def test_very_many_operations_overwrite_each_other() -> None:
+    """In a mapping: an older record that is read as a new one must not say the same."""
+    workload, _ = workloads(adapter(KEY_VALUE), seed=0, extent=Extent(1, (), large=False, many=50)).many
+    assert len({step.key for step in workload.operations}) == 3
+
+
+def test_who_can_sync_does_so_between_very_many_operations() -> None:
+    (workload,) = workloads(adapter(LOG, Sync), seed=0, extent=Extent(1, (), large=False, many=20)).many
+    assert [number for number, step in enumerate(workload.steps) if isinstance(step, Sync)] == [8, 17]
+
+
+def test_the_examples_of_a_users_model_come_again_and_again() -> None:
+    """Nobody but its author knows a small operation of it; without any there is nothing to do."""
+    extent = Extent(1, (), large=False, many=30)
+    (workload,) = workloads(adapter(Clock()), seed=0, extent=extent).many
+
+    assert len(workload.steps) == 30 and {type(step) for step in workload.steps} == {Tick, Tock}
+    assert workloads(adapter(Silent()), seed=0, extent=extent).many == ()
+
+
+def test_very_many_operations_are_made_where_wanted() -> None:
+    few, many = (Extent(1, (), large=False, many=count) for count in (0, 9))
+    assert workloads(adapter(LOG), seed=0, extent=few).many == ()
+    assert few.lacks("many") and few.lacks("large") and not few.lacks("short") and not many.lacks("many")
+
+
+def test_keys_that_are_easily_taken_for_each_other_are_set_again_and_removed() -> None:
+    """By case, separators, ends and normal forms; at the end some of each are still there."""
+    _, workload = workloads(adapter(KEY_VALUE), seed=0, extent=Extent(1, (), large=False, many=9)).many
+    state: dict[str, str] = {}
+    for operation in workload.operations:
+        state = KEY_VALUE.step(state, operation)[0]
+    folds: list[Callable[[str], str]] = [
+        str.casefold,
+        lambda key: key.replace("/", "_"),
+        lambda key: key.rstrip(". "),
+        lambda key: unicodedata.normalize("NFC", key),
+    ]
+    keys = {operation.key for operation in workload.operations}
+    written = [text for step in workload.steps for text in texts(step)]
+
+    assert all(len(set(map(fold, keys))) < len(keys) for fold in folds)
+    assert len(set(written)) == len(written) and set(state) < keys
+    assert all(state.get(group[1]) and group[0] not in state for group in LOOKALIKE_KEYS)
+    for other in (DOCUMENT, LOG, Clock()):
+        assert len(workloads(adapter(other), seed=0, extent=Extent(1, (), large=False, many=9)).many) == 1

@@ -148,12 +148,42 @@ def test_what_each_damage_does() -> None:
         assert damaged_content(file, damage) == content
 
 
+def test_blocks_are_taken_for_each_other() -> None:
+    """Neighbours, and the first and the last; of pages, or of sectors where there are no two pages. A rest that is no
+    whole block is none, and equal blocks make no difference."""
+    first, second, third, rest = (bytes((letter,)) * 512 for letter in b"abcd")
+    file = Versions("f", first + second + third + rest[:100], ())
+    found = {item for item in all_damages(file) if item.kind in (DamageKind.MISDIRECTED, DamageKind.EXCHANGED)}
+    pairs = {(0, 512), (512, 1024), (0, 1024)}
+
+    assert {(item.where, item.length) for item in found if item.kind is DamageKind.EXCHANGED} == pairs
+    assert {(item.where, item.length) for item in found if item.kind is DamageKind.MISDIRECTED} == {
+        pair for one, other in pairs for pair in ((one, other), (other, one))
+    }
+    over = damaged_content(file, Damage("f", DamageKind.MISDIRECTED, 0, 1024))
+    exchanged = damaged_content(file, Damage("f", DamageKind.EXCHANGED, 0, 512))
+    assert over == third + second + third + rest[:100] and exchanged == second + first + third + rest[:100]
+    assert not applies(Versions("f", first + first, ()), Damage("f", DamageKind.EXCHANGED, 0, 512))
+    assert not applies(Versions("f", first + second, ()), Damage("f", DamageKind.MISDIRECTED, 0, 1024))
+
+
+def test_of_many_blocks_the_first_and_the_last_are_taken() -> None:
+    file = Versions("f", b"".join(bytes((page % 251,)) * PAGE_BYTES for page in range(40)), ())
+    found = [item for item in all_damages(file) if item.kind is DamageKind.EXCHANGED]
+
+    assert len(found) == 8 and all(item.where % PAGE_BYTES == 0 == item.length % PAGE_BYTES for item in found)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (Damage("d/f", DamageKind.FLIP, 7, 3), "bit 3 of byte 7 of d/f flipped"),
         (Damage("f", DamageKind.CUT, 12), "f cut to 12 bytes"),
         (Damage("f", DamageKind.ZERO_PAGE, 4096), "f: page filled with zeros (from byte 4096)"),
+        (
+            Damage("f", DamageKind.EXCHANGED, 0, 4096),
+            "f: two blocks exchanged (at byte 0 and at 4096)",
+        ),
         (Damage("f", DamageKind.DUPLICATED_TAIL, length=5), "f: its last 5 bytes appended once more"),
         (Damage("f", DamageKind.REMOVED), "f removed"),
         (Damage("f", DamageKind.OLDER_VERSION), "f replaced by an older version of itself"),
@@ -172,6 +202,8 @@ def test_a_damage_tells_what_it_is(damage: Damage, words: str) -> None:
         Damage("f", DamageKind.STALE_PAGE, 0, 1),
         Damage("f", DamageKind.STALE_PAGE, 4096, 0),
         Damage("f", DamageKind.DUPLICATED_TAIL, length=4),
+        Damage("f", DamageKind.MISDIRECTED, 0, 512),
+        Damage("f", DamageKind.EXCHANGED, 512, 0),
         Damage("f", DamageKind.OLDER_VERSION, length=1),
     ],
 )

@@ -13,6 +13,7 @@ from harness import DOCUMENT, KEY_VALUE, LOG, Append, AppendMany, Compact, Delet
 from harness.judge.classify import SEARCHED_OPERATIONS, Violation, is_part, leaves
 from harness.judge.oracle import Oracle, Window
 from harness.judge.recovery import Recovery, judge
+from tests.stores.unfit import Prickly, nested
 from tests.unit.core.strategies import (
     document_operations,
     json_values,
@@ -382,3 +383,26 @@ def test_leaves_have_paths_and_empty_containers_are_leaves() -> None:
         "": None,
     }
     assert list(leaves({})) == [("", {})]
+
+
+@pytest.mark.parametrize(
+    ("model", "operation", "recovered"),
+    [
+        (KEY_VALUE, Put("a", "1"), {"a": Prickly()}),
+        (KEY_VALUE, Put("a", "1"), {Prickly(): "1"}),
+        (KEY_VALUE, Put("a", "1"), Prickly()),
+        (LOG, Append("1"), [Prickly()]),
+        (LOG, Append("1"), ["1", nested(600)]),
+        (DOCUMENT, Save({"a": 1}), {"a": Prickly()}),
+        (DOCUMENT, Save({"a": 1}), {"a": nested(20_000)}),
+        (DOCUMENT, Save({"a": 1}), nested(600)),
+        (StampedNote(), Write("x"), Prickly()),
+    ],
+)
+def test_what_cannot_be_compared_is_wrong_and_raises_nothing(model: Any, operation: Any, recovered: Any) -> None:
+    """A damaged store may show anything."""
+    oracle = Oracle(model, (operation,))
+
+    assert oracle.matches(recovered) == ()
+    violation = judge(oracle, Recovery(recovered=recovered), Window(1, 1))
+    assert violation is not None and violation.kind in (TORN, PHANTOM) and violation.sentence

@@ -50,3 +50,7 @@ def test_each_profile_tries_more_than_the_one_before() -> None:
     assert quick.extent.short < standard.extent.short < exhaustive.extent.short
     assert quick.limits.states_per_point < standard.limits.states_per_point < exhaustive.limits.states_per_point
     assert quick.samples < standard.samples < exhaustive.samples
+    for profile in (quick, standard, exhaustive):
+        whole, sparse = profile.limits_of(sparse=False), profile.limits_of(sparse=True)
+        assert whole is profile.limits and 0 < sparse.bounded_per_point < whole.bounded_per_point
+        assert 0 < sparse.states_per_point < whole.states_per_point and 0 < sparse.states < whole.states

@@ -13,7 +13,7 @@ from harness.core.trace import MarkerKind
 from harness.core.workload import Reopen, Workload
 from harness.record import uninstall
 from harness.run.recording import RecordJob, empty, record, record_workload
-from tests.stores import hostile
+from tests.stores import hostile, unfit
 from tests.stores.honest import Sound
 from tests.stores.local import Diary
 
@@ -126,9 +126,11 @@ def test_a_reopening_that_fails_ends_the_workload(tmp_path: Path) -> None:
         (hostile.CannotBeClosed, "can't close the store"),
         (hostile.CannotBeRead, "can't read a new store"),
         (hostile.ReadsLazily, "can't read a new store: TypeError"),
+        (unfit.WrongType, "snapshot returned a list for a new store"),
+        (unfit.Deep, "nested 5000 levels deep"),
         (hostile.RaisesInConstructor, "can't open a new store"),
         (hostile.StepRaises, "can't follow its own operations"),
-        (hostile.EqualRaises, "can't read a new store"),
+        (hostile.EqualRaises, "can't be compared"),
     ],
 )
 def test_what_is_the_users_to_mend(adapter: Any, told: str, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from harness.run.recovering import (
 )
 from tests.stores.hostile import Bump, Counter
 from tests.stores.local import Diary
+from tests.stores.unfit import Prickly, nested
 
 ALL = (Put("a", "1"), Put("b", "2"), Delete("a"))
 FIRST = {"a": "1"}
@@ -141,6 +142,42 @@ def test_a_store_that_loses_new_operations_is_not_writable() -> None:
 
     assert recovery.problem == "not_writable"
     assert "returned, and reading again gives {'a': '1'}" in recovery.detail
+
+
+@pytest.mark.parametrize(
+    ("reading", "problem", "detail"),
+    [
+        (1, "", ""),  # a state of nobody, which is told by those who know what is owed
+        (2, "not_idempotent", "the second opening reads"),
+        (3, "not_writable", "Put('b', '2'), Delete('a') returned, and reading again gives"),
+    ],
+)
+def test_what_cannot_be_compared_is_another_state(reading: int, problem: str, detail: str) -> None:
+    """Whenever it is shown; nothing of ours fails."""
+    readings: list[int] = []
+
+    def snapshot(self: Any, store: Any) -> Any:
+        readings.append(1)
+        return {"a": Prickly()} if len(readings) == reading else dict(type(self).disk)
+
+    recovery = recover(store(FIRST, snapshot=snapshot))
+
+    assert recovery.problem == problem and detail in recovery.detail
+
+
+def test_a_state_that_cannot_be_compared_is_not_said_to_change() -> None:
+    """It is read twice, and nobody knows whether it is the same."""
+    recovery = recover(store({"a": Prickly()}))
+
+    assert (recovery.problem, recovery.matches) == ("", ())
+
+
+def test_what_is_nested_too_deep_to_be_copied_is_shown_as_that() -> None:
+    """The store was read; it is the copy that failed."""
+    recovery = recover(store({"a": nested(5_000)}))
+
+    assert recovery.problem == "" and recovery.matches == ()
+    assert repr(recovery.recovered) == "<a dict nested 5001 levels deep, too deep to copy>"
 
 
 def test_spare_operations_follow_the_last_one() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from harness import UsageError
 from harness.core.limits import LIMITS_CLAIM
-from harness.core.scenario import CRASH_ENGINE, MEASURE_ENGINE, SHARED_FAMILIES
+from harness.core.scenario import CRASH_ENGINE, MEASURE_ENGINE, SHARED_FAMILIES, SPARSE_FAMILY
 from harness.run.live.engines import ENGINES
 from harness.run.scenarios import SCENARIOS, scenario_names, selected
 from harness.run.weighing import CLAIMS
@@ -34,4 +34,4 @@ def test_every_scenario_has_a_name_of_its_own_and_says_what_it_does() -> None:
         assert scenario.claim in (*CLAIMS, LIMITS_CLAIM) and scenario.tries and scenario.faults
         assert scenario.engine in (CRASH_ENGINE, MEASURE_ENGINE, *ENGINES)
         assert (scenario.claim == LIMITS_CLAIM) == (scenario.engine == MEASURE_ENGINE)
-        assert scenario.family in ("short", "long", "large", *SHARED_FAMILIES)
+        assert scenario.family in ("short", "long", "large", SPARSE_FAMILY, *SHARED_FAMILIES)

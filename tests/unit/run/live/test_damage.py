@@ -66,6 +66,28 @@ def test_a_broken_promise_is_seen(adapter: Any, kind: str, tmp_path: Path) -> No
     assert broken.struck[0].site == broken.site
 
 
+WRONG_PLACES = {DamageKind.MISDIRECTED, DamageKind.EXCHANGED}
+
+
+def test_a_block_in_the_place_of_another_is_seen(tmp_path: Path) -> None:
+    """By nothing else in a store whose checksums don't know their places; one whose checksums do is left alone."""
+    found = trials(engine(damaged.PlacelessInSectors, tmp_path / "placeless", workload=RECORDS))
+    harmless = trials(engine(damaged.PlacedInSectors, tmp_path / "placed", workload=RECORDS))
+
+    assert {fault.kind for fault, trial in found.items() if trial.violation} == WRONG_PLACES
+    assert kinds(found) == {"silent_corruption"}
+    assert kinds(harmless) == set() and {fault.kind for fault in harmless} >= WRONG_PLACES
+
+
+@pytest.mark.parametrize(("adapter", "expected"), [(damaged.Placeless, {"silent_corruption"}), (damaged.Placed, set())])
+def test_blocks_are_pages_where_there_are_several(adapter: Any, expected: set[str], tmp_path: Path) -> None:
+    made = engine(adapter, tmp_path, workload=RECORDS)
+    found = {fault: made.attempt(fault) for fault in made.faults() if fault.kind in WRONG_PLACES}
+
+    assert kinds(found) == expected and all(trial.fired for trial in found.values())
+    assert {fault.where % 4096 or fault.length % 4096 for fault in found} == {0}
+
+
 @pytest.mark.parametrize(
     "adapter",
     [
