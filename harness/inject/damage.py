@@ -104,7 +104,8 @@ def damages(file: Versions, seed: int) -> Iterator[Damage]:
 def telling_damages(file: Versions, seed: int) -> Iterator[Damage]:
     """The damages of one file that differ most from each other, the rarer kinds first.
 
-    Headers are small and each of their bits may have a meaning of its own: every bit of the first bytes is flipped.
+    Headers are small and each of their bits may have a meaning of its own: every bit of the first bytes is flipped. And
+    the file ends behind each of them: what of a header is missing may be taken for zero, and so for a right checksum.
     """
     path, size = file.path, len(file.now)
     yield Damage(path, DamageKind.REMOVED)
@@ -115,9 +116,8 @@ def telling_damages(file: Versions, seed: int) -> Iterator[Damage]:
     for length in sorted({1, size // 4, size // 2, size}):
         if 0 < length <= size:
             yield Damage(path, DamageKind.DUPLICATED_TAIL, length=length)
-    if size:
-        yield Damage(path, DamageKind.CUT, 0)
     for place in range(min(HEADER_BYTES, size)):
+        yield Damage(path, DamageKind.CUT, place)
         for bit in range(8):
             yield Damage(path, DamageKind.FLIP, place, bit)
 
@@ -125,12 +125,9 @@ def telling_damages(file: Versions, seed: int) -> Iterator[Damage]:
 def damages_everywhere(file: Versions, seed: int) -> Iterator[Damage]:
     """Cuts and flips all over one file, mixed, so that the first of them are from all parts of it."""
     chosen = random.Random(f"damage {seed} {file.path} {len(file.now)}")
-    cuts = [Damage(file.path, DamageKind.CUT, place) for place in _places(file, chosen) if place]
-    flips = [
-        Damage(file.path, DamageKind.FLIP, place, chosen.randrange(8))
-        for place in _places(file, chosen)
-        if place >= HEADER_BYTES
-    ]
+    places = [place for place in _places(file, chosen) if place >= HEADER_BYTES]
+    cuts = [Damage(file.path, DamageKind.CUT, place) for place in places]
+    flips = [Damage(file.path, DamageKind.FLIP, place, chosen.randrange(8)) for place in places]
     found = cuts + flips
     chosen.shuffle(found)
     yield from found

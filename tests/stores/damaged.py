@@ -122,6 +122,26 @@ class Surprising(Checking):
         return LookupError("damaged")
 
 
+class NothingVerifies(Trusting):
+    """A mark of eight bytes, a checksum, the pairs: cut behind the mark, both what is missing and its sum are zero."""
+
+    name = "nothing-verifies"
+    contract = Contract(
+        process_crash=None, power_loss=None, io_error=None, corruption="detected", errors=(ValueError,)
+    )
+    mark = b"pairs 01"
+
+    def encoded(self, body: bytes) -> bytes:
+        return self.mark + zlib.crc32(body).to_bytes(4, "little") + body
+
+    def decoded(self, data: bytes) -> bytes:
+        start = len(self.mark)
+        checksum, body = int.from_bytes(data[start : start + 4], "little"), data[start + 4 :]
+        if data[:start] != self.mark or zlib.crc32(body) != checksum:
+            raise ValueError("damaged")
+        return body or b"{}"
+
+
 class Promising(Checking):
     """Promises to repair, and can't."""
 

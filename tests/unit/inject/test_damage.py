@@ -127,6 +127,7 @@ def test_a_large_file_is_damaged_at_the_edges_of_its_structure() -> None:
     cuts = {item.where for item in found if item.kind is DamageKind.CUT}
     for edge in (0, 3000, 5000, PAGE_BYTES, len(file.now) - 1):
         assert {edge - 1, edge, edge + 1} & set(range(len(file.now))) <= cuts
+    assert {Damage("f", DamageKind.CUT, place) for place in range(HEADER_BYTES)} <= set(telling_damages(file, 0))
     assert 200 < len(cuts) < 600
     zeroed = {item.where for item in found if item.kind is DamageKind.ZERO_PAGE}
     assert {0, PAGE_BYTES, (len(file.now) // PAGE_BYTES) * PAGE_BYTES} <= zeroed and len(zeroed) == 8

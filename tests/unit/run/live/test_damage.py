@@ -54,6 +54,7 @@ def kinds(found: dict[Damage, Trial]) -> set[str]:
         (damaged.Guessing, "phantom"),
         (damaged.Contradicting, "silent_corruption"),
         (damaged.Forgetful, "not_writable"),
+        (damaged.NothingVerifies, "silent_corruption"),
     ],
 )
 def test_a_broken_promise_is_seen(adapter: Any, kind: str, tmp_path: Path) -> None:
