@@ -174,7 +174,7 @@ def statement(certificate: Certificate) -> str:
     open_ = [c.claim for c in certificate.claims if c.verdict is Verdict.UNKNOWN]
     broken = [_broken(c, certificate) for c in certificate.claims if c.verdict is Verdict.FAIL]
     models = sorted({e.persistence_model for e in certificate.evidence if e.persistence_model})
-    bounds = f"under {listed(models, 'no persistence model')}, within the bounds listed below"
+    bounds = f"{f'under {listed(models)}, ' if models else ''}within the bounds listed below"
     if broken:
         searched = f"Searched within the bounds listed below, {_by_harness(certificate.zoo)}."
         return f"Broken: {'; '.join(broken)}. {searched}"

@@ -167,6 +167,12 @@ def test_a_killed_process_needs_no_file_system() -> None:
     assert "process_crash under" not in statement(broken)
 
 
+def test_where_no_model_was_tried_none_is_named() -> None:
+    """Live faults alone need none."""
+    live = dataclasses.replace(passing(), evidence=(), statement="")
+    assert statement(live).startswith("No violation found within the bounds listed below")
+
+
 def test_story_without_fix_and_before_the_first_call() -> None:
     """A crash before everything names no call; a story without a fix has no line for it."""
     story = failing().findings[0].story
