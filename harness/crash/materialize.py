@@ -12,10 +12,14 @@ import errno
 import os
 import shutil
 import stat
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.trace import ROOT, Image, InodeKind, Node
+
+#: What a file is called between losing its name and getting it back.
+_ASIDE = ".~mixed~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Materializer:
                 self._link(path, links, node, found)
             elif known is None or known.signature != found.get(path) or not _same(known, node, links):
                 self._write(path, node, links, path in found)
+        self._mix({_folder(path) for path in wanted.keys() - found.keys()}, names)
         self._placed = {
             path: self._settled(path, names.get(number, (path,))) for path, (number, _) in wanted.items()
         }
@@ -124,6 +129,22 @@ class Materializer:
         os.link(self._full(links[0]), self._full(path))
         self._remember(path, node, links)
 
+    def _mix(self, folders: set[str], names: dict[int, tuple[str, ...]]) -> None:
+        """Give the files in `folders` an order as if by chance, the same every time for the same names.
+
+        File systems in memory list by age, so that a store which takes the order of readdir(3) for that of time would
+        never be wrong there. A new name is a new entry.
+        """
+        paths = [path for paths in names.values() for path in paths if _folder(path) in folders]
+        if len(paths) < 2 or any(path.endswith(_ASIDE) for path in paths):
+            return
+        for path in sorted(paths, key=lambda path: zlib.crc32(os.fsencode(path))):
+            full, aside = self._full(path), self._full(f"{_folder(path)}/{_ASIDE}")
+            os.rename(full, aside)
+            os.rename(aside, full)
+            placed = self._placed[path]
+            self._remember(path, placed.node, placed.links)
+
     def _remember(self, path: str, node: Node, links: tuple[str, ...]) -> None:
         signature = _signature(os.lstat(self._full(path)))
         self._placed[path] = _Placed(node, links, signature)
@@ -134,6 +155,10 @@ class Materializer:
         if len(links) == 1:
             return placed
         return _Placed(placed.node, links, _signature(os.lstat(self._full(path))))
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _by_path(image: Image) -> dict[str, tuple[int, Node]]:

@@ -1,7 +1,8 @@
 """Workloads of several clients that work on one store at the same time.
 
 Values are unique and keys are few, so that operations meet and what is read tells who wrote it. In a pair the first
-client does one operation and reads, and the second does some whole operations meanwhile; long values meet short ones,
+client does one operation and reads what the second changes, who does some whole operations meanwhile; it is there from
+the beginning, so that a read may find half of each. Long values meet short ones,
 because one that is written over another shows only where their lengths differ. In a crowd everybody does what comes.
 """
 
@@ -57,10 +58,11 @@ def _repeated(source: Source, client: int) -> tuple[Any, ...]:
 
 def _pair(source: Source, number: int) -> Iterator[By]:
     long_first = number % 2 == 0
-    yield By(0, source.change(0, number, SHORT))
+    yield By(0, source.beginning(number))
     yield By(1, source.change(1, number, LONG if long_first else SHORT))
-    yield from (By(1, read) for read in source.reads(0))
-    yield By(2, source.change(2, number + 1, SHORT if long_first else LONG))
+    second = source.change(2, number + 1, SHORT if long_first else LONG)
+    yield from (By(1, read) for read in source.reads_of(second))
+    yield By(2, second)
     yield from (By(2, read) for read in source.reads(1))
     if number > 1:
         yield By(2, source.any(2))
@@ -86,6 +88,16 @@ class Source:
     def change(self, client: int, number: int, size: int) -> Any:
         """A change of some kind; kinds and keys take turns by `number`."""
         return self._changes(client, size)[number % len(self._changes(client, size))]
+
+    def beginning(self, number: int) -> Any:
+        """What comes before the changes `number` and the next one: the key of that gets a value, if there are keys."""
+        changes = self._changes(0, SHORT)
+        key = _key(changes[(number + 1) % len(changes)])
+        return next((put for put in changes if isinstance(put, Put) and put.key == key), changes[number % len(changes)])
+
+    def reads_of(self, change: Any) -> list[Any]:
+        """At most one operation that reads what `change` changes."""
+        return self.reads(_KEYS.index(_key(change) or _KEYS[0]))
 
     def any(self, client: int) -> Any:
         """A change of any kind, with a value of any length."""
@@ -129,6 +141,16 @@ class Source:
         return f"{client}-{self._count}-{text(self._random, size)}"
 
 
+def _key(change: Any) -> str | None:
+    """The key that a change is about, or its first one."""
+    match change:
+        case Put(key) | Delete(key):
+            return str(key)
+        case PutMany(items):
+            return str(items[0][0])
+    return None
+
+
 class ExampleSource(Source):
     """The same for a model of the user's own: what it gives as examples, in their order."""
 
@@ -139,6 +161,9 @@ class ExampleSource(Source):
 
     def change(self, client: int, number: int, size: int) -> Any:
         return self.any(client)
+
+    def beginning(self, number: int) -> Any:
+        return self.any(0)
 
     def any(self, client: int) -> Any:
         return next(self._examples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import json
 import os
 import tempfile
 import threading
@@ -123,6 +124,27 @@ class KeepsFew(Careful):
         if len(self.kept) == 12:
             os.close(self.kept.popleft())
         return super().open(directory)
+
+
+class KeepsChanges(Careful):
+    """A file for each change, all of them read when it is opened: that is where the pairs are."""
+
+    name = "keeps-changes"
+
+    def open(self, directory: Path) -> Path:
+        return directory
+
+    def apply(self, store: Path, operation: Any) -> None:
+        change = [operation.key, None if isinstance(operation, Delete) else operation.value]
+        temporary = store / "new"
+        temporary.write_text(json.dumps(change))
+        temporary.replace(store / f"{len(self.changes(store)):08}")
+
+    def snapshot(self, store: Path) -> Any:
+        return {key: value for key, value in dict(self.changes(store)).items() if value is not None}
+
+    def changes(self, store: Path) -> list[Any]:
+        return [json.loads(path.read_text()) for path in sorted(store.glob("0*"))]
 
 
 class KeepsOneInForty(Careful):

@@ -2,7 +2,9 @@
 
 A forked child opens, reads and closes the store again and again, and counts: descriptors, threads, processes, files,
 bytes in use. Where a fault says how many cycles it takes, all of them are made, and what goes on growing to the last is
-a leak, however seldom it grows; bytes only if they are many, because an allocator is never quite at rest. Otherwise
+a leak, however seldom it grows; bytes only if they are many, because an allocator is never quite at rest. Where the
+same value is written again and again, files are a leak that the store does not open any more; those that it reads
+whenever it is opened are what it keeps its data in. Otherwise
 it ends as soon as nothing grows any more, and what still grows after `CYCLES` is a leak. A slow store gets no further
 than its time allows; how far that was, the evidence says. Whatever the store leaks is gone with the child.
 """
@@ -180,8 +182,8 @@ class LeakEngine:
             containment.die_with_parent(parent)
             gc.freeze()  # collections are many, and only what comes from now on matters
             bench = dataclasses.replace(self.bench, board=NoBoard())
-            counting = Counting(bench, _least(fault), fault.cycles)
             again = self._same_again() if fault.cycle is Cycle.OVERWRITE else None
+            counting = Counting(bench, _least(fault), fault.cycles, writes=again is not None)
             for counts in counting.run(lambda: _cycle(bench, again)):
                 _say(tell, counts)
         finally:
@@ -208,10 +210,13 @@ def _cycle(bench: Bench, again: Any) -> None:
 
 
 class Counting:
-    """Runs cycles and counts, with an eye on who opens and starts what."""
+    """Runs cycles and counts, with an eye on who opens and starts what. Where the store `writes` in them, files count
+    only if it did not open them in the last one."""
 
-    def __init__(self, bench: Bench, least: dict[str, int], cycles: int) -> None:
+    def __init__(self, bench: Bench, least: dict[str, int], cycles: int, *, writes: bool = False) -> None:
         self.directory = bench.directory
+        self.writes = writes
+        self.used: set[str] = set()
         self.least = least
         self.cycles = cycles
         self.counts = Counts()
@@ -230,6 +235,7 @@ class Counting:
             while not self._is_over(late=time.monotonic() > ends):
                 try:
                     for _ in range(_DISTANCE):
+                        self.used.clear()
                         cycle()
                 except BaseException as error:
                     self.counts.error = text_of_error(error)
@@ -262,7 +268,8 @@ class Counting:
             self.early = tracemalloc.take_snapshot()
 
     def _files(self) -> set[str]:
-        return {os.path.join(folder, name) for folder, _, names in os.walk(self.directory) for name in names}
+        every = {os.path.join(folder, name) for folder, _, names in os.walk(self.directory) for name in names}
+        return every - self.used if self.writes else every
 
     def _watch(self, call: Call, make: Callable[..., Any]) -> Any:
         """A gate that lets everything through and remembers who opens and makes what."""
@@ -271,6 +278,8 @@ class Counting:
         place, number = call_site(2), _lowest_free() if call.group == kernel.OPEN else -1
         result = make()
         self.created[call.path()] = place
+        if call.group == kernel.OPEN:
+            self.used.add(call.path())
         self.opened[result if isinstance(result, int) else number] = place
         return result
 

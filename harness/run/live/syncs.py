@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.core.operations import describe
+from harness.core.adapter import supported_operations
+from harness.core.operations import Sync, describe
 from harness.core.persistence import PersistenceModel
 from harness.core.trace import (
     CallSite,
@@ -337,7 +338,7 @@ class SyncsEngine:
         self.bench = bench
         self.promise = promise
         during, self.spare = more_operations(bench.adapter, bench.seed)
-        self.steps = (*workload.steps, *during[:2])
+        self.steps = (*workload.steps, *_with_syncs(bench.adapter, during[:2]))
         model = bench.adapter.model
         self.model = model if is_built_in(model) else TolerantModel(model)
         self.models = models_of(bench.contract.models())
@@ -449,6 +450,13 @@ class SyncsEngine:
             before=image,
             after=image,
         )
+
+
+def _with_syncs(adapter: Any, operations: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Where a store syncs on demand: so that a sync which failed is followed by one that is acknowledged."""
+    if Sync not in (supported_operations(adapter) or ()):
+        return operations
+    return (*(item for operation in operations for item in (operation, Sync())), Sync())
 
 
 def is_new(trace: Trace, model: PersistenceModel, state: tuple[int, int], seed: int) -> bool:

@@ -360,3 +360,28 @@ def test_reading_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "d/x").open("r+b").close()
     os.listdir(tmp_path / "d")
     assert not materializer.changed()
+
+
+def test_the_order_of_a_listing_tells_neither_age_nor_name(tmp_path: Path) -> None:
+    """On a file system in memory, where it would tell the age: whatever came first, the order is that of the names
+    alone, and as if by chance."""
+    files = {f"file {number}": b"content" for number in range(12)}
+    orders = set()
+    for names in (list(files), list(reversed(files))):
+        with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else tmp_path) as folder:
+            materializer = Materializer(Path(folder))
+            for count in range(1, len(names) + 1):
+                materializer.place(image(**{name: files[name] for name in names[:count]}))
+                assert not materializer.changed()
+            orders.add(tuple(os.listdir(folder)))
+    assert not orders & {tuple(files), tuple(reversed(files))}
+    if os.path.isdir("/dev/shm"):
+        assert len(orders) == 1
+
+
+def test_a_file_with_the_name_that_files_have_meanwhile_is_kept(tmp_path: Path) -> None:
+    strange = image(**{".~mixed~": b"mine", "other": b"content", "further": b"content"})
+    Materializer(tmp_path).place(strange)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        ".~mixed~": b"mine", "other": b"content", "further": b"content",
+    }

@@ -78,6 +78,16 @@ def test_a_pair_has_a_beginning_and_two_clients_that_read(kind: Any) -> None:
     assert lengths[0] > LONG > lengths[1] > SHORT
 
 
+def test_the_first_of_a_pair_reads_a_key_that_is_there_and_that_the_second_changes() -> None:
+    def key(operation: Any) -> str:
+        return str(operation.items[0][0] if isinstance(operation, PutMany) else operation.key)
+
+    for made in pairs(KEYS, 0, 8):
+        beginning, _, read, change, *_ = (step.operation for step in made.steps)
+        assert isinstance(beginning, Put) and isinstance(read, Get)
+        assert beginning.key == read.key == key(change)
+
+
 def test_a_crowd_has_three_or_four_clients() -> None:
     assert [len({step.client for step in made.steps}) for made in crowds(KEYS, 0, 3)] == [4, 5, 5]
 

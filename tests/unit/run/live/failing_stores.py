@@ -12,7 +12,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from harness import DOCUMENT, KEY_VALUE, LOG, Append, Contract, Delete, Get, Load, Put, Read, Save
+from harness import DOCUMENT, KEY_VALUE, LOG, Append, Contract, Delete, Get, Load, Put, Read, Save, Sync
 
 MAX_LOSS = Contract(power_loss_models=("max-loss",))
 
@@ -276,6 +276,37 @@ class PatientLog(Log):
             os.fsync(store)
         except OSError:
             os.fsync(store)
+
+
+class SyncsOnDemand(Log):
+    """Lines that are owed after a `Sync`; once that has failed, the log takes nothing before it is opened again."""
+
+    contract = Contract(
+        process_crash="acknowledged", power_loss="synced", power_loss_models=("max-loss",), corruption=None
+    )
+    operations = (Append, Sync)
+
+    def apply(self, store: Any, operation: Any) -> Any:
+        if self.sick:
+            raise RuntimeError("a sync failed: reopen the log")
+        if isinstance(operation, Sync):
+            self.sync(store)
+        else:
+            self.write(store, operation.record.encode() + b"\n")
+
+    def sync(self, store: Any) -> None:
+        try:
+            os.fsync(store)
+        except OSError:
+            self.sick = True
+            raise
+
+
+class SyncsOnceMore(SyncsOnDemand):
+    """Whoever is told that a sync failed may ask for another one, which only looks as if it had worked."""
+
+    def sync(self, store: Any) -> None:
+        os.fsync(store)
 
 
 class TwiceWritten(Log):

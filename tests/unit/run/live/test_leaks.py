@@ -103,7 +103,7 @@ def test_a_file_for_each_save_is_found(tmp_path: Path) -> None:
     assert overwritten.site is not None and overwritten.site.function == "KeepsVersions.write"
 
 
-@pytest.mark.parametrize("adapter", [wasteful.Careful, wasteful.KeepsFew])
+@pytest.mark.parametrize("adapter", [wasteful.Careful, wasteful.KeepsFew, wasteful.KeepsChanges])
 def test_what_settles_is_left_alone(adapter: Any, tmp_path: Path) -> None:
     trials = tried(engine(adapter, tmp_path))
 

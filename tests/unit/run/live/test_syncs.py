@@ -54,6 +54,14 @@ def test_a_sync_that_is_tried_again_and_believed(make_bench: Make) -> None:
     assert {line for _, line, _ in found} == {"os.fsync(store)"}
 
 
+def test_a_sync_on_demand_that_is_asked_for_again_and_believed(make_bench: Make) -> None:
+    """The workload need not have a sync: some follow it."""
+    found = broken(engine(make_bench, stores.SyncsOnceMore, (Append("one"),)))
+    assert "lost_acknowledged" in {kind for kind, _, _ in found}
+    assert {line for _, line, _ in found} == {"os.fsync(store)"}
+    assert broken(engine(make_bench, stores.SyncsOnDemand, (Append("one"),))) == set()
+
+
 def test_the_program_of_a_finding_ends_with_the_power(make_bench: Make) -> None:
     made = engine(make_bench, stores.SwallowedSync, SAVES)
     trials = [trial for fault in made.faults() if (trial := made.attempt(fault)).violation is not None]
