@@ -43,4 +43,13 @@ SCENARIOS = (
         minimum_operations=2,
         engine="fake-disk",
     ),
+    Scenario(
+        name="failing-threads",
+        claim="io_error",
+        tries="let threads that share one handle take turns, and fail a write or a sync of the first",
+        faults=("switch of threads", "EIO"),
+        family="pairs",
+        minimum_operations=3,
+        engine="failing-threads",
+    ),
 )

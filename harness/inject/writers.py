@@ -135,6 +135,17 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Threads that share one handle take turns as in `Turns`, and the I/O call number `call` of the first one fails."""
+
+    switches: tuple[int, ...]
+    call: int
+
+    def describe(self) -> str:
+        return f"{Turns(self.switches).describe()}, and I/O call number {self.call} of the first failed with EIO"
+
+
+@dataclass(frozen=True, slots=True)
 class Stand:
     """Where a thread is to stand: it took a lock in the line `holding`, and is about to ask for another in `asking`.
 
@@ -239,6 +250,15 @@ def shortages(targets: Mapping[str, Sequence[int]], operations: Sequence[tuple[i
             if turn < len(stops):
                 pause = Pause(stops[(turn + number % 2) % len(stops)], early=(number // 2 + turn) % 2 == 0)
                 yield Shortage(pause, call, error, part)
+
+
+def failures(targets: Mapping[int, int]) -> Iterator[Failure]:
+    """Each call in `targets` fails, by its number, with a switch at each step up to its own, which `targets` gives: the
+    nearest first, calls in turn."""
+    for before in range(max(targets.values(), default=0)):
+        for call, step in targets.items():
+            if before < step:
+                yield Failure((step - before,), call)
 
 
 def _stops(call: int, operations: Sequence[tuple[int, int]]) -> list[int]:

@@ -92,3 +92,71 @@ class UnlockedCount(Grouped):
             self.turn.acquire()
             self.is_syncing = False
         self.turn.notify_all()
+
+
+class TakesBack(Grouped):
+    """Sound: what could not be synced is taken out of the log again, and nobody who waits for it is answered."""
+
+    name = "takes-back"
+    contract = Contract(io_error="fails_cleanly", corruption=None, writers="threads")
+
+    def open(self, directory: Any) -> Grouped:
+        opened = super().open(directory)
+        self.synced_bytes = os.fstat(self.file).st_size
+        self.is_broken = False
+        return opened
+
+    def append(self, record: str) -> None:
+        with self.turn:
+            self.require_whole()
+            self.write(record)
+            self.records.append(record)
+            mine = len(self.records)
+            while self.durable < mine:
+                if self.is_syncing:
+                    self.waits()
+                    self.require_whole()
+                else:
+                    self.commit()
+
+    def commit(self) -> None:
+        size = os.fstat(self.file).st_size
+        try:
+            super().commit()
+        except OSError:
+            self.is_broken = True
+            del self.records[self.durable :]
+            os.ftruncate(self.file, self.synced_bytes)
+            self.after_failure()
+            self.turn.notify_all()
+            raise
+        self.synced_bytes = size
+
+    def after_failure(self) -> None:
+        """Nothing more is durable."""
+
+    def require_whole(self) -> None:
+        if self.is_broken:
+            raise OSError("a sync failed: open the log again")
+
+
+class AnswersTheOthers(TakesBack):
+    """Only the thread whose sync failed is told."""
+
+    name = "answers-the-others"
+
+    def after_failure(self) -> None:
+        self.durable = 1_000_000
+
+    def require_whole(self) -> None:
+        if self.is_broken and self.durable < 1_000_000:
+            super().require_whole()
+
+
+class LetsThemWait(TakesBack):
+    """Who waits for a sync that fails waits for ever."""
+
+    name = "lets-them-wait"
+
+    def after_failure(self) -> None:
+        self.turn.notify_all = lambda: None  # type: ignore[method-assign]

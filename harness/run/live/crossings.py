@@ -31,7 +31,7 @@ _NOTHING = Lane(0, ())
 class Scene:
     """What threads do in one run, and on which schedule; `before` is done first, by nobody who takes turns.
 
-    `in_turn`: each begins when the one before has ended.
+    `in_turn`: each begins when the one before has ended. `failing` is the number of a call of the first, 0 for none.
     """
 
     lanes: tuple[Lane, ...]
@@ -39,6 +39,7 @@ class Scene:
     switches: tuple[int, ...] = ()
     stands: tuple[Stand, ...] = ()
     in_turn: bool = False
+    failing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from harness.run.live.nemesis import NemesisEngine
 from harness.run.live.resources import ResourceEngine
 from harness.run.live.syncs import SyncsEngine
 from harness.run.live.threads import ThreadsEngine
+from harness.run.live.threads_failing import FailingThreadsEngine
 from harness.run.live.threads_power import PowerThreadsEngine
 from harness.run.live.values import Trial
 from harness.run.live.writers import ProcessesEngine, RacesEngine, WriterKillsEngine
@@ -151,6 +152,15 @@ ENGINES: dict[str, EngineKind] = {
         cost=40,
         forks=True,
         needs_power_loss=True,
+        needs_writers=True,
+    ),
+    "failing-threads": EngineKind(
+        FailingThreadsEngine,
+        FailingThreadsEngine.fault_types,
+        "schedules of threads with a call that fails",
+        ordered=True,
+        cost=15,
+        forks=True,
         needs_writers=True,
     ),
     "writers-processes": EngineKind(

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.core.errors import Unsupported
 from harness.core.history import Called, Disturbance, History, Outcome, history_of
-from harness.core.operations import describe, for_store
+from harness.core.operations import Get, Load, Read, describe, for_store
 from harness.core.trace import CallSite
 from harness.core.workload import By, Workload
 from harness.inject import kills
@@ -25,6 +25,7 @@ from harness.run.recovering import Step, text_of_error
 
 now_ns = time.monotonic_ns
 _LONGEST_TEXT = 1000
+_READS = (Get, Load, Read)
 #: Calls that put something where others see it; what only creates or removes a lock, or a temporary file, does not.
 _PUBLISHING = frozenset(
     (
@@ -49,6 +50,11 @@ def lanes_of(workload: Workload) -> list[Lane]:
         assert isinstance(step, By)
         found.setdefault(step.client, []).append((number, step.operation))
     return [Lane(client, tuple(found[client])) for client in sorted(found)]
+
+
+def changes(lane: Lane) -> Lane:
+    """The same client without what it only reads."""
+    return Lane(lane.client, tuple(item for item in lane.numbered if not isinstance(item[1], _READS)))
 
 
 class LaneClient(Client):

@@ -8,6 +8,7 @@ threads are led to it (`crossings`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pickle
@@ -19,7 +20,7 @@ from harness.core.history import Disturbance, Outcome
 from harness.core.trace import CallSite, MarkerKind, empty_image
 from harness.core.workload import Workload
 from harness.explore.clients import every_kind
-from harness.inject.writers import Crossing, Outage, Stand, Turns, turns
+from harness.inject.writers import Crossing, Failure, Outage, Stand, Turns, turns
 from harness.judge.classify import Violation
 from harness.judge.lock_order import Request
 from harness.judge.lock_order import place as line_of
@@ -66,6 +67,10 @@ class Witness:
 
     def begin(self) -> None:
         """The store is about to be opened."""
+
+    def watching(self) -> contextlib.AbstractContextManager[None]:
+        """What holds while the threads take turns."""
+        return contextlib.nullcontext()
 
     def mark(self, kind: MarkerKind, number: int) -> None:
         """An operation begins in this thread, or has ended."""
@@ -126,7 +131,7 @@ class ThreadsEngine(ProcessesEngine):
 
     # --- scenes ----------------------------------------------------------------------------------
 
-    def _scene(self, fault: Turns | Outage | Crossing) -> Scene:
+    def _scene(self, fault: Turns | Outage | Failure | Crossing) -> Scene:
         if not isinstance(fault, Crossing):
             return Scene(tuple(self.lanes), switches=fault.switches)
         before = Lane(0, tuple(enumerate(fault.before, len(self.workload.operations))))
@@ -143,7 +148,7 @@ class ThreadsEngine(ProcessesEngine):
 
     # --- one trial -------------------------------------------------------------------------------
 
-    def attempt(self, fault: Turns | Outage | Crossing) -> Trial:
+    def attempt(self, fault: Turns | Outage | Failure | Crossing) -> Trial:
         if self.hangs:
             return Trial(0, promise=self.promise, idle="threads waited for ever, and more of that says nothing new")
         scene = self._scene(fault)
@@ -152,19 +157,23 @@ class ThreadsEngine(ProcessesEngine):
         met = Met(_told(scene, shared, told), scan(self.bench.directory))
         if told.answer is None:
             return self._ended(fault, met, told)
-        if not shared.switched:
-            return Trial(0, promise=self.promise, idle="no thread had to wait for another")
+        if idle := self._unstruck(shared):
+            return Trial(0, promise=self.promise, idle=idle)
         if shared.is_stuck:
             return self._stuck(fault, scene, met, shared)
         return self._judged(fault, met)
 
-    def _ended(self, fault: Turns | Outage | Crossing, met: Met, told: Told) -> Trial:
+    def _unstruck(self, shared: Shared) -> str:
+        """Why a run says nothing, or nothing."""
+        return "" if shared.switched else "no thread had to wait for another"
+
+    def _ended(self, fault: Turns | Outage | Failure | Crossing, met: Met, told: Told) -> Trial:
         self.hangs += 1
         kind = "hang" if told.killed else "cannot_open"
         sentence = f"the process of the threads ended ({told.ending})"
         return self._trial(fault, met, self._history(met), Judgement(Violation(kind, sentence)), None)
 
-    def _stuck(self, fault: Turns | Outage | Crossing, scene: Scene, met: Met, shared: Shared) -> Trial:
+    def _stuck(self, fault: Turns | Outage | Failure | Crossing, scene: Scene, met: Met, shared: Shared) -> Trial:
         """Every thread's place is told, and in the story its stack."""
         self.hangs += not shared.deadlocked
         clients = [(f"client {scene.lanes[standing.place].client}", standing) for standing in shared.stuck]
@@ -192,14 +201,14 @@ class ThreadsEngine(ProcessesEngine):
             self.orders.add(scene, told.answer.requests, complete=told.answer.complete)
         return told
 
-    def witness(self, turnstile: Turnstile) -> Witness:
+    def witness(self, turnstile: Turnstile, scene: Scene) -> Witness:
         """Who is told what happens in the process of the threads."""
         return Witness()
 
     def _taking_turns(self, scene: Scene, voice: Voice) -> None:
         turnstile = Turnstile(self.bench.directory, len(scene.lanes), scene.switches, scene.stands)
         steppedlocks.install(turnstile)
-        witness = self.witness(turnstile)
+        witness = self.witness(turnstile, scene)
         witness.begin()
         client = Client(dataclasses.replace(self.bench, board=NoBoard()))
         if not client.open():
@@ -210,7 +219,7 @@ class ThreadsEngine(ProcessesEngine):
         _carry_out(client, scene.before, shared.before, [])
         members = turnstile.members
         workers = [_Worker(client, lane, n, turnstile, witness) for n, lane in enumerate(scene.lanes)]
-        with kernel.engage(turnstile):
+        with kernel.engage(turnstile), witness.watching():
             ended = turnstile.run([worker.work for worker in workers])
         shared.parts = [worker.parts for worker in workers]
         shared.courses = [member.course for member in members]

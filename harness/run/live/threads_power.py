@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.history import Called, History, Outcome, history_of
-from harness.core.operations import Get, Load, Read, describe
+from harness.core.operations import describe
 from harness.core.persistence import PersistenceModel
 from harness.core.trace import CallSite, Image, IoEvent, MarkerKind, Trace
 from harness.core.workload import Workload
@@ -33,6 +33,7 @@ from harness.run.exploring import HARMLESS, event_at_fault
 from harness.run.live import lanes
 from harness.run.live.bench import Bench
 from harness.run.live.concurrent import judged
+from harness.run.live.crossings import Scene
 from harness.run.live.forks import Voice, Word
 from harness.run.live.kills import fingerprint
 from harness.run.live.lanes import Lane
@@ -46,7 +47,6 @@ from harness.run.recovering import Recoverer, StoreFailed
 
 #: Crash states of one schedule and model.
 _LIMITS = Limits(states_per_point=100, bounded_per_point=12, states=400)
-_READS = (Get, Load, Read)
 _MARKS = (MarkerKind.BEGIN, MarkerKind.ACKNOWLEDGE, MarkerKind.FAIL)
 
 
@@ -95,7 +95,7 @@ class PowerThreadsEngine(ThreadsEngine):
 
     def __init__(self, bench: Bench, workload: Workload, claim: str, promise: str) -> None:
         super().__init__(bench, workload, claim, promise)
-        self.lanes = [lane for lane in map(_changes, self.lanes) if lane.numbered]
+        self.lanes = [lane for lane in map(lanes.changes, self.lanes) if lane.numbered]
         self.models = models_of(bench.contract.models())
         self.right: set[tuple[Any, ...]] = set()  # stories that were judged, over all schedules
         self.returns: tuple[int, ...] = ()
@@ -134,7 +134,7 @@ class PowerThreadsEngine(ThreadsEngine):
     def afterwards(self) -> Iterator[Any]:
         yield from ()
 
-    def witness(self, turnstile: Turnstile) -> Witness:
+    def witness(self, turnstile: Turnstile, scene: Scene) -> Witness:
         return Recording(self.bench, self.started, self.workload.operations, turnstile)
 
     # --- one trial -------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ class PowerThreadsEngine(ThreadsEngine):
             self.right.add(story)
             return None
         lost = judgement.violation.kind == LOST_UPDATE
-        return _gone(judgement.violation, made) if lost else judgement.violation
+        return gone(judgement.violation, made) if lost else judgement.violation
 
     def _exhibit(
         self, fault: Outage, switched: tuple[Switch, ...], crash: Crash, violation: Violation
@@ -267,12 +267,7 @@ class PowerThreadsEngine(ThreadsEngine):
 # --- helpers ------------------------------------------------------------------------------------
 
 
-def _changes(lane: Lane) -> Lane:
-    """The same client without what it only reads."""
-    return Lane(lane.client, tuple(item for item in lane.numbered if not isinstance(item[1], _READS)))
-
-
-def _gone(violation: Violation, made: History) -> Violation:
+def gone(violation: Violation, made: History) -> Violation:
     """What is an update that others overwrote if nothing else happens is lost here."""
     lost = [called for called in made if called.number in violation.operations]
     names = " and ".join(f"{describe(called.operation)} of client {called.client}" for called in lost)

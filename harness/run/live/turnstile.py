@@ -49,7 +49,8 @@ class Member:
     """One of the threads that take turns. Its `baton` is held while it is not `called` to go on. `waits` is the lock
     that it waits for; `limited` tells that it gives up after some time; `waits_for_file` is a lock that it waits for in
     the kernel; `kept` is where it is held back. `course` are its I/O calls, and `trail` the lines of its last steps.
-    `inside` tells that it is in a call and keeps its turn until that is made."""
+    `inside` tells that it is in a call and keeps its turn until that is made. `steps` are the numbers of the steps at
+    which the calls of the course were made."""
 
     place: int
     baton: Any = field(default_factory=_thread.allocate_lock)
@@ -64,6 +65,7 @@ class Member:
     thread: threading.Thread | None = None
     course: list[Called] = field(default_factory=list)
     trail: list[CallSite | None] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Turnstile:
             if not member.inside:
                 self.step(site)
             member.course.append(Called(call.name.removeprefix("file_"), site))
+            member.steps.append(self.steps)
             if call.name == "flock":
                 return self._flock(member, call, make, site)
             if call.group == kernel.CLOSE:
