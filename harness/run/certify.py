@@ -384,7 +384,7 @@ class Run:
             notes.append(f"the store writes outside its directory ({', '.join(outside[:5])}): no part of a crash state")
         if not self.campaign.private:
             notes.append(f"recovery ran under another path than the recording: {self.campaign.refusal}")
-        if not self.plans:
+        if self.contract.process_crash is None and self.contract.power_loss is None:
             notes.append("the contract promises nothing about crashes")
         return tuple(notes)
 
