@@ -41,8 +41,9 @@ def test_a_baseline_is_no_regression_of_itself(name: str) -> None:
 
 @every_baseline
 def test_a_baseline_names_files_of_the_project_and_no_path_of_a_machine(name: str) -> None:
-    sites = kept(name).fault_coverage["sites"]
-    files = {site["site"]["file"] for site in sites}
+    coverage = kept(name).fault_coverage
+    assert coverage is not None
+    files = {site.site.file for site in coverage.sites}
     assert files and all((PROJECT / file).is_file() and not Path(file).is_absolute() for file in files)
     assert str(PROJECT) not in (BASELINES / f"{name}.json").read_text(encoding="utf-8")
 
