@@ -50,6 +50,7 @@ def test_too_few_operations_are_a_problem() -> None:
     assert any("operations" in problem for problem in found)
 
 
+@pytest.mark.whole
 def test_a_store_that_loses_data_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each problem, and a summary."""
     assert run_chaos.main(["--runs", "1", "--store", spec("InPlace", "honest.py")]) == 1

@@ -169,6 +169,7 @@ def test_the_block_has_its_place_between_rows_and_mutants(tmp_path: Path, monkey
     assert (tmp_path / "ZOO.md").read_text() == expected.replace("the series", "again")
 
 
+@pytest.mark.whole
 def test_the_command_runs_a_part_and_publishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series, "SERIES_FILE", tmp_path / "series.json")
     monkeypatch.setattr(publishing, "DOCUMENT", tmp_path / "ZOO.md")
