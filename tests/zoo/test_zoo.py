@@ -35,7 +35,7 @@ def sampled(rows: list[Row], every: int) -> list[Any]:
     return [pytest.param(row, marks=() if n % every == 0 else whole, id=row.id) for n, row in enumerate(rows)]
 
 
-@pytest.mark.parametrize("row", sampled(DEFECTIVE, 3))
+@pytest.mark.parametrize("row", sampled(DEFECTIVE, 4))
 def test_a_planted_defect_is_caught_by_what_caught_it_before(row: Row) -> None:
     """A row that no run has caught yet is missing there."""
     found = read_results()[row.id]
@@ -44,7 +44,7 @@ def test_a_planted_defect_is_caught_by_what_caught_it_before(row: Row) -> None:
     assert detection(row, certificate).objections == ()
 
 
-@pytest.mark.parametrize("row", sampled(SOUND, 4))
+@pytest.mark.parametrize("row", sampled(SOUND, 5))
 def test_a_sound_store_raises_no_alarm_when_it_crashes(row: Row) -> None:
     certificate = certify(row, profile="quick", seed=0, jobs=JOBS, scenarios=CRASHES)
 
