@@ -436,7 +436,7 @@ class Explorer:
                 return
             trace = self._recording(order[number : number + RECORDED_TOGETHER])
             tally.recoveries_recorded += 1
-            blind = "the recovery could not be recorded" if trace is None else _unseen(trace)
+            blind = "the recovery could not be recorded" if trace is None else what_is_unseen(trace)
             if trace is None or blind:
                 tally.nested_blind = tally.nested_blind or blind
                 continue
@@ -514,7 +514,7 @@ def _worth_crashing_again(state: CrashState, recovery: Recovery) -> bool:
     return (recovery.wrote or interrupted) and not recovery.problem and bool(recovery.matches)
 
 
-def _unseen(trace: Trace) -> str:
+def what_is_unseen(trace: Trace) -> str:
     """What makes a trace worth nothing; empty if nothing does."""
     return next((item.detail for item in trace.unseen if item.what not in HARMLESS), "")
 

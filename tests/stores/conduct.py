@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.core.evidence import Certificate
 from harness.core.verdict import Verdict
 from harness.run.certify import certify_adapter
 from harness.run.options import PROFILES, Options
+from harness.run.replaying import replay
 from tests.stores.tiny import TINY
 
 FOLDER = Path(__file__).parent
@@ -39,3 +41,10 @@ def verdicts(certificate: Certificate) -> dict[str, Verdict]:
 
 def reasons(certificate: Certificate) -> str:
     return "\n".join(reason for claim in certificate.claims for reason in claim.reasons)
+
+
+def happens_again(certificate: Certificate, folder: Path) -> bool:
+    """Whether the first finding is seen by a replay of the certificate."""
+    file = folder / "certificate.json"
+    file.write_text(json.dumps(certificate.to_json()), encoding="utf-8")
+    return replay(file, certificate.findings[0].id, folder / "state", Options(jobs=1, time_limit_s=LIMIT_S)).again

@@ -177,7 +177,7 @@ class ThreadsEngine(ProcessesEngine):
         """Every thread's place is told, and in the story its stack."""
         self.hangs += not shared.deadlocked
         clients = [(f"client {scene.lanes[standing.place].client}", standing) for standing in shared.stuck]
-        where = "; ".join(f"{client} stands in {_line(standing.site)}" for client, standing in clients)
+        where = "; ".join(f"{client} stands in {line_in_words(standing.site)}" for client, standing in clients)
         stacks = "; ".join(f"{client} stands in {_stack(standing)}" for client, standing in clients)
         sites = [standing.site for standing in shared.stuck]
         if shared.deadlocked:
@@ -284,12 +284,12 @@ def _told(scene: Scene, shared: Shared, told: Told) -> list[tuple[Lane, Told]]:
     return [(scene.before, first), *zip(scene.lanes, each, strict=True)]
 
 
-def _line(site: CallSite) -> str:
+def line_in_words(site: CallSite) -> str:
     return f"line {site.line} of {os.path.basename(site.file)}, in {site.function}"
 
 
 def _stack(standing: Standing) -> str:
     """The lines of the store on the stack of a thread, and those of its locks."""
     held = ", ".join(f"line {site.line} of {os.path.basename(site.file)}" for site in standing.held)
-    lines = ", called from ".join(map(_line, standing.stack))
+    lines = ", called from ".join(map(line_in_words, standing.stack))
     return f"{lines}, with what it locked in {held}" if held else lines

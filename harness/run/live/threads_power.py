@@ -11,7 +11,6 @@ and left to the claim "writers".
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from harness.inject.writers import Outage, spread_first, turns
 from harness.judge.classify import Violation
 from harness.record import Recorder
 from harness.record.replay import replay
-from harness.run.exploring import HARMLESS, event_at_fault
+from harness.run.exploring import event_at_fault, what_is_unseen
 from harness.run.live import lanes
 from harness.run.live.bench import Bench
 from harness.run.live.concurrent import judged
@@ -38,7 +37,7 @@ from harness.run.live.forks import Voice, Word
 from harness.run.live.kills import fingerprint
 from harness.run.live.lanes import Lane
 from harness.run.live.syncs import models_of
-from harness.run.live.threads import SAMPLED, Shared, ThreadsEngine, Witness
+from harness.run.live.threads import SAMPLED, Shared, ThreadsEngine, Witness, line_in_words
 from harness.run.live.turnlock import TurnLock
 from harness.run.live.turnstile import Switch, Turnstile
 from harness.run.live.values import Exhibit, Struck, Trial
@@ -79,10 +78,11 @@ class Recording(Witness):
 @dataclass(slots=True)
 class Crash:
     """A content of the disk after a crash behind `event`, with what the clients knew and the line of the call that was
-    lost."""
+    lost. `key` is the fingerprint of the content."""
 
     event: int
     image: Image
+    key: str
     model: PersistenceModel
     made: History
     site: CallSite | None
@@ -111,7 +111,7 @@ class PowerThreadsEngine(ThreadsEngine):
             return "only one client changes anything"
         seen: Seen = self.usual.seen
         self.returns = seen.returns
-        if blind := _unseen(seen.trace):
+        if blind := what_is_unseen(seen.trace):
             return blind
         if self._first_wrong(seen.trace, self.usual) is not None:
             return "the store does not survive a loss of power even if its clients work one after another"
@@ -154,7 +154,7 @@ class PowerThreadsEngine(ThreadsEngine):
     def _crashed(self, fault: Outage, shared: Shared) -> Trial:
         struck = tuple(Struck(switch.site, "", "power loss") for switch in shared.switched[:1])
         trace: Trace = shared.seen.trace
-        if blind := _unseen(trace):
+        if blind := what_is_unseen(trace):
             return Trial(len(struck), struck=struck, promise=self.promise, unknown=blind)
         found = self._first_wrong(trace, shared)
         if found is None:
@@ -166,7 +166,7 @@ class PowerThreadsEngine(ThreadsEngine):
     def _first_wrong(self, trace: Trace, shared: Shared) -> tuple[Crash, Violation] | None:
         for model in self.models:
             crashes = list(self._crashes(trace, shared, model))
-            self._read(crash.image for crash in crashes)
+            self._read(crashes)
             for crash in crashes:
                 violation = self._judged_crash(crash)
                 if violation is not None and self._needs_the_power(trace, crash):
@@ -176,29 +176,28 @@ class PowerThreadsEngine(ThreadsEngine):
     def _needs_the_power(self, trace: Trace, crash: Crash) -> bool:
         """Whether all is right at this moment if nothing is lost."""
         image = replay(dataclasses.replace(trace, events=trace.events[: crash.event + 1]))
-        self._read((image,))
-        return self._judged_crash(dataclasses.replace(crash, image=image)) is None
+        whole = dataclasses.replace(crash, image=image, key=fingerprint(image))
+        self._read((whole,))
+        return self._judged_crash(whole) is None
 
     def _crashes(self, trace: Trace, shared: Shared, model: PersistenceModel) -> Iterator[Crash]:
         """The crash states of a course, each with the history up to there."""
         counted = _counted(trace)
         for state in Enumerator(counted, model, seed=self.bench.seed, limits=_LIMITS):
             made = self._until(trace, shared, state.event)
-            yield Crash(state.event, state.image(), model, made, _lost_at(trace, model, state))
+            image = state.image()
+            yield Crash(state.event, image, fingerprint(image), model, made, _lost_at(trace, model, state))
 
     def _until(self, trace: Trace, shared: Shared, event: int) -> History:
         """What the clients had been told when the power failed after `event`. Times are those of the trace: places."""
-        started = [_before(called) for called in lanes.called(self.beginning, dict(self._first_parts()))]
+        started = [_before(called) for called in lanes.called(self.beginning, self.first_parts)]
         return history_of([*started, *_called_until(trace, self.lanes, shared, event)])
-
-    def _first_parts(self) -> Iterator[tuple[int, Any]]:
-        yield from zip((number for number, _ in self.beginning.numbered), self.first, strict=False)
 
     # --- reading and judging ---------------------------------------------------------------------
 
-    def _read(self, images: Iterable[Image]) -> None:
+    def _read(self, crashes: Iterable[Crash]) -> None:
         """Read all contents that are new, in one process; what fails there is read once more in one of its own."""
-        new = {key: image for image in images if (key := fingerprint(image)) not in self.finals}
+        new = {crash.key: crash.image for crash in crashes if crash.key not in self.finals}
         if not new:
             return
         told = self._child(lambda voice: self._reading_all(list(new.values()), voice)).listen(kill_after_s=PATIENCE_S)
@@ -225,11 +224,10 @@ class PowerThreadsEngine(ThreadsEngine):
         voice.say(Word.ANSWER, payload=pickle.dumps(finals))
 
     def _judged_crash(self, crash: Crash) -> Violation | None:
-        key = fingerprint(crash.image)
-        final = self.finals[key]
+        final = self.finals[crash.key]
         if final.failure:
             return Violation("cannot_open", f"after the loss of power {final.failure}")
-        story = (key, tuple((called.number, called.invoked_ns, called.completed_ns) for called in crash.made))
+        story = (crash.key, tuple((called.number, called.invoked_ns, called.completed_ns) for called in crash.made))
         if story in self.right:
             return None
         made = dataclasses.replace(crash.made, final=final.state, has_final=True)
@@ -256,8 +254,7 @@ class PowerThreadsEngine(ThreadsEngine):
         )
 
     def _stood(self, switch: Switch) -> str:
-        site = switch.site
-        line = "" if site is None else f" in line {site.line} of {os.path.basename(site.file)}, in {site.function}"
+        line = "" if switch.site is None else f" in {line_in_words(switch.site)}"
         return f"Client {self.lanes[switch.place].client} stood{line}, while another one went on"
 
     def _struck(self, met: Met, fault: Any) -> tuple[Struck, ...]:
@@ -273,10 +270,6 @@ def gone(violation: Violation, made: History) -> Violation:
     names = " and ".join(f"{describe(called.operation)} of client {called.client}" for called in lost)
     sentence = f"{names} was acknowledged, and is gone; reading gives {describe(made.final, limit=120)}"
     return Violation("lost_acknowledged", sentence, violation.operations)
-
-
-def _unseen(trace: Trace) -> str:
-    return next((item.detail for item in trace.unseen if item.what not in HARMLESS), "")
 
 
 def _marks(events: Iterable[IoEvent]) -> Iterator[tuple[int, MarkerKind, int]]:

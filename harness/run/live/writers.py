@@ -274,15 +274,16 @@ class ProcessesEngine:
 
         return work
 
-    def _waiting(self, lane: Lane, pipe: tuple[int, int], stop_at: int = 0) -> Child:
-        """A client that has opened the store, and does nothing before it is let go."""
+    def _waiting(self, lane: Lane, pipe: tuple[int, int], stop_at: int = 0, *, kill: bool = True) -> Child:
+        """A client that has opened the store, and does nothing before it is let go. Before its call number `stop_at` it
+        is killed, or else stopped; if that is 0, neither."""
 
         def begin(voice: Voice) -> None:
             voice.say(Word.READY)
             real.read(pipe[0], 1)
 
         def work(voice: Voice) -> None:
-            with self.engaged(Halt(self.bench.directory, voice, stop_at, kill=bool(stop_at)), voice):
+            with self.engaged(Halt(self.bench.directory, voice, stop_at, kill=kill and bool(stop_at)), voice):
                 LaneClient(self.bench, voice).perform(lane, functools.partial(begin, voice))
 
         child = self._child(work)
@@ -307,9 +308,14 @@ class ProcessesEngine:
             final = Final(failure=failure.sentence())
         voice.say(Word.ANSWER, payload=pickle.dumps(final))
 
+    @property
+    def first_parts(self) -> dict[int, Part]:
+        """The operations of the beginning, by number."""
+        return dict(zip((number for number, _ in self.beginning.numbered), self.first, strict=False))
+
     def _history(self, met: Met, final: Final | None = None) -> History:
         told = [(lane, told.parts) for lane, told in met.told]
-        begun = (self.beginning, dict(zip((number for number, _ in self.beginning.numbered), self.first, strict=False)))
+        begun = (self.beginning, self.first_parts)
         known = {} if final is None else {"final": final.state, "has_final": not final.failure}
         return lanes.history([begun, *told], met.disturbances, **known)
 

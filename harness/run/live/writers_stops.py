@@ -9,7 +9,6 @@ stopped elsewhere; that proves nothing, and does no harm.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Iterator
 
@@ -18,15 +17,13 @@ from harness.core.trace import CallSite
 from harness.core.workload import Workload
 from harness.inject.kills import Called
 from harness.inject.writers import TwoStops, two_stops
-from harness.record import originals as real
 from harness.record.scan import scan
 from harness.run.live import lanes, writers
 from harness.run.live.bench import Bench
 from harness.run.live.concurrent import Judgement
-from harness.run.live.forks import Child, Told, Voice, Word
-from harness.run.live.lanes import Lane, LaneClient
+from harness.run.live.forks import Child, Told
 from harness.run.live.values import Struck
-from harness.run.live.writers import Halt, Met, ProcessesEngine, calls_inside, close_all, let_go
+from harness.run.live.writers import Met, ProcessesEngine, calls_inside, close_all, let_go
 
 #: Clients that take part, with one operation each.
 _CLIENTS = 3
@@ -66,7 +63,8 @@ class TwoStopsEngine(ProcessesEngine):
         self.bench.materializer.place(self.started)
         pipes = [os.pipe() for _ in self.lanes[1:]]
         try:
-            others = [self._stopping(self.lanes[1], pipes[0], fault.second), self._waiting(self.lanes[2], pipes[1])]
+            second = self._waiting(self.lanes[1], pipes[0], fault.second, kill=False)
+            others = [second, self._waiting(self.lanes[2], pipes[1])]
             moments = iter((_works(others[0], pipes[0]), _meanwhile(others, pipes[1])))
             stood: list[int] = []
 
@@ -85,21 +83,6 @@ class TwoStopsEngine(ProcessesEngine):
             close_all(pipes)
         disturbances = (Disturbance("client 1 stood still", *stood[:2]),) if len(stood) > 1 else ()
         return Met(list(zip(self.lanes, told, strict=True)), scan(self.bench.directory), disturbances)
-
-    def _stopping(self, lane: Lane, pipe: tuple[int, int], stop_at: int) -> Child:
-        """A client that has opened the store, begins when it is let go, and stops before that call."""
-
-        def begin(voice: Voice) -> None:
-            voice.say(Word.READY)
-            real.read(pipe[0], 1)
-
-        def work(voice: Voice) -> None:
-            with self.engaged(Halt(self.bench.directory, voice, stop_at), voice):
-                LaneClient(self.bench, voice).perform(lane, functools.partial(begin, voice))
-
-        child = self._child(work)
-        child.hear_until_ready(writers.HEAD_START_S)
-        return child
 
     def _struck(self, met: Met, fault: TwoStops) -> tuple[Struck, ...]:
         """It fired if both stopped, and the third did something."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,8 @@ from harness.run.live.engines import ENGINES, fault_types
 from harness.run.live.lanes import Lane
 from harness.run.live.threads import ThreadsEngine
 from harness.run.live.values import Trial
-from harness.run.options import Options
-from harness.run.replaying import replay
 from tests.stores import ordered
-from tests.stores.conduct import LIMIT_S, certified, small_runs, spec, verdicts
+from tests.stores.conduct import certified, happens_again, small_runs, spec, verdicts
 from tests.unit.run.live.benches import bench
 
 PUTS = Workload("puts", (By(0, Put("a", "0")), By(1, Put("a", "1")), By(2, Put("b", "2")), By(2, Get("b"))))
@@ -139,9 +136,7 @@ def test_a_cycle_that_strikes_is_a_finding_that_is_confirmed_and_can_be_replayed
     assert verdicts(certificate) == {"writers": Verdict.FAIL}
     assert (finding.kind, finding.claim, finding.confirmed) == ("deadlock", "writers", True)
     assert finding.story is not None and finding.story.called.count("with what it locked in line ") == 2
-    file = tmp_path / "certificate.json"
-    file.write_text(json.dumps(certificate.to_json()), encoding="utf-8")
-    assert replay(file, finding.id, tmp_path / "state", Options(jobs=1, time_limit_s=LIMIT_S)).again
+    assert happens_again(certificate, tmp_path)
 
 
 def test_a_cycle_that_does_not_strike_stands_beside_the_evidence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ from harness.core.workload import By, Workload
 from harness.inject.writers import Failure
 from harness.run.live import turnstile
 from harness.run.live.threads_failing import FailingThreadsEngine
-from harness.run.options import Options
-from harness.run.replaying import replay
 from store_under_test.defective import d44_unlocked_shared_table
 from tests.stores import grouped
-from tests.stores.conduct import LIMIT_S, certified, small_runs, spec, verdicts
+from tests.stores.conduct import certified, happens_again, small_runs, spec, verdicts
 from tests.unit.run.live import writing
 from tests.unit.run.live.benches import bench
 
@@ -82,8 +79,6 @@ def test_on_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [finding] = certificate.findings
     assert verdicts(certificate) == {"io_error": Verdict.FAIL}
     assert (finding.kind, finding.confirmed) == ("lost_acknowledged", True)
-    file = tmp_path / "certificate.json"
-    file.write_text(json.dumps(certificate.to_json()), encoding="utf-8")
-    assert replay(file, finding.id, tmp_path / "state", Options(jobs=1, time_limit_s=LIMIT_S)).again
+    assert happens_again(certificate, tmp_path)
 
     assert verdicts(certified(spec("TakesBack", "grouped.py"), "failing-threads")) == {"io_error": Verdict.PASS}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,9 @@ from harness.inject.writers import Outage, Turns
 from harness.run.live import turnstile
 from harness.run.live.threads import ThreadsEngine
 from harness.run.live.threads_power import PowerThreadsEngine
-from harness.run.options import Options
-from harness.run.replaying import replay
 from store_under_test.defective import d44_unlocked_shared_table, n17_shared_handle_with_lock
 from tests.stores import grouped
-from tests.stores.conduct import LIMIT_S, certified, small_runs, spec, verdicts
+from tests.stores.conduct import certified, happens_again, small_runs, spec, verdicts
 from tests.unit.run.live import writing
 from tests.unit.run.live.benches import bench
 
@@ -180,9 +177,7 @@ def test_the_line_that_wrote_what_is_lost_is_told_and_can_be_replayed(
     assert verdicts(certificate) == {"power_loss": Verdict.FAIL}
     assert (finding.kind, finding.claim, finding.confirmed) == ("lost_acknowledged", "power_loss", True)
     assert finding.call_site is not None and finding.call_site.function == "Followed.write"
-    file = tmp_path / "certificate.json"
-    file.write_text(json.dumps(certificate.to_json()), encoding="utf-8")
-    assert replay(file, finding.id, tmp_path / "state", Options(jobs=1, time_limit_s=LIMIT_S)).again
+    assert happens_again(certificate, tmp_path)
 
 
 def test_a_sound_group_commit_passes(monkeypatch: pytest.MonkeyPatch) -> None:
